@@ -1,0 +1,56 @@
+/*
+ * The cache of what was sent: message id -> the provider's id and the time. A hint for readers, never a
+ * reason to send or not to send: losing it loses and delays nothing. Thread-safe. Calls do not block on
+ * the network: a driver that has one keeps its own thread and drops what does not fit.
+ */
+#ifndef HERALD_CACHE_H
+#define HERALD_CACHE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "arena.h"
+#include "clock.h"
+#include "error.h"
+
+struct cache;
+
+struct cache_options {
+	const char *url;    /* "memory:", "none:" */
+	usec_t ttl;         /* how long an entry stays; 0: for ever */
+	size_t max_entries; /* memory: the oldest leave first */
+};
+
+struct cache_entry {
+	int64_t id;
+	const char *message_id; /* NULL: unknown */
+	usec_t sent_at;
+};
+
+enum cache_health { CACHE_UP, CACHE_DOWN, CACHE_DISABLED };
+
+/* ERR_CONFIG: no such driver in this build, bad URL. */
+must_check int cache_open(struct cache **ret, const struct cache_options *options, struct error *err);
+void cache_close(struct cache *c);
+const char *cache_drivers(void);
+
+void cache_put(struct cache *c, const struct cache_entry *entries, size_t n); /* copies */
+void cache_drop(struct cache *c, int64_t id);                                 /* e.g. replayed */
+
+struct cache_page {
+	struct arena arena;
+	struct cache_entry *items;
+	size_t n;
+	char next[64]; /* opaque cursor of the next page; "" when this is the last */
+};
+
+/* cursor: "" for the first page, else the `next` of the one before (ERR_INVALID for any other text). Entries
+ * that live through a whole walk are seen at least once. limit 1–1000. */
+must_check int cache_list(struct cache *c, const char *cursor, uint32_t limit, struct cache_page *ret,
+                          struct error *err);
+void cache_page_release(struct cache_page *p);
+
+enum cache_health cache_health(struct cache *c);
+
+#endif
