@@ -1,0 +1,79 @@
+/*
+ * The HTTP API: herald's own contract (docs/api.md, /openapi.json) on one listener.
+ *
+ * Threads: `api_threads` event loops own the connections and never touch the store. A create goes from
+ * there to the writer (group commit); everything else that needs the store goes to one of `workers` threads,
+ * each with a store session of its own. When the writer or the workers are behind, clients are told 503.
+ *
+ * Order of calls: http_open, http_start, …, http_stop_accepting, http_finish, http_close. All of them
+ * from one thread (main's); the store, writer, cache, dispatch and metrics must outlive http_close().
+ */
+#ifndef HERALD_HTTP_H
+#define HERALD_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "buf.h"
+#include "clock.h"
+#include "error.h"
+
+struct http;
+struct store;
+struct writer;
+struct cache;
+struct dispatch;
+struct metrics;
+
+struct http_options {
+	const char *host;          /* address or name to listen on; every address it stands for is tried,
+	                            * the first that can be bound is taken */
+	int port;                  /* 0: any free one, see http_port() */
+	unsigned api_threads;      /* 0: one per core */
+	unsigned workers;          /* store sessions for reads and steering; 0: 2 */
+	unsigned max_connections;  /* over all threads; further ones are closed at once; >= api_threads */
+	size_t max_body;           /* bytes, an ordinary request */
+	size_t max_batch_body;     /* bytes, a batch create */
+	usec_t request_timeout;    /* from a request's first byte (or the connect) to its last */
+	const char *messages_keys; /* comma-separated; NULL or "": the group answers 500 */
+	const char *scheduler_keys;
+	size_t max_content;        /* code points of a message's content */
+	const char *version;
+	const char *node_id;       /* shown in /health and in the log */
+	const char *role;          /* "all", "api"; for the log */
+
+	struct store *store;
+	struct writer *writer;
+	struct cache *cache;       /* may be NULL: /cached answers an empty page */
+	struct dispatch *dispatch; /* may be NULL (role api): "run now" answers 503 */
+	struct metrics *metrics;
+};
+
+/* Copies the options' strings, binds the sockets, registers the metrics. ERR_CONFIG: the address cannot be
+ * used (the text says why, e.g. that the port is in use) or an option contradicts another. */
+must_check int http_open(struct http **ret, const struct http_options *options, struct error *err);
+
+/* Starts all threads: from here on requests are answered. ERR_TRANSIENT: no thread or descriptor left. */
+must_check int http_start(struct http *h, struct error *err);
+
+/* The port bound; from http_open() on. */
+int http_port(const struct http *h);
+/* "http://127.0.0.1:8080", an IPv6 address in brackets; from http_open() on, until http_close(). */
+const char *http_url(const struct http *h);
+
+/* Closes the listening sockets and makes /readyz answer 503. Requests in progress go on; each answer from
+ * here on closes its connection. Returns at once. */
+void http_stop_accepting(struct http *h);
+
+/* Waits until every request in progress is answered, at most `timeout`, then ends all threads. What is
+ * unanswered after that is cut off. Returns how many that were. Also fine when never started. The writer
+ * and dispatch must still run, since answers wait for them. */
+size_t http_finish(struct http *h, usec_t timeout);
+
+/* Frees everything; calls http_finish(h, 0) when that was not done. NULL is fine. */
+void http_close(struct http *h);
+
+/* The OpenAPI 3.1 document that /openapi.json serves, as JSON text. Needs no server; thread-safe. */
+void http_openapi(struct buf *out, const char *version);
+
+#endif
