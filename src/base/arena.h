@@ -11,14 +11,14 @@ struct arena_chunk;
 
 struct arena {
 	struct arena_chunk *head;
-	size_t used; /* bytes handed out, over all chunks */
+	size_t used; /* bytes handed out (rounded up to 8 each), over all chunks */
 };
 
 #define ARENA_INIT {0}
 
 void *arena_alloc(struct arena *a, size_t size);                      /* uninitialised */
 void *arena_calloc(struct arena *a, size_t n, size_t size);           /* zeroed; aborts on overflow */
-char *arena_strndup(struct arena *a, const char *s, size_t len);      /* adds a NUL */
+char *arena_strndup(struct arena *a, const char *s, size_t len);      /* len bytes and a NUL */
 char *arena_strdup(struct arena *a, const char *s);                   /* NULL stays NULL */
 void arena_clear(struct arena *a);   /* drops all pieces, keeps one chunk for reuse */
 void arena_release(struct arena *a); /* frees all; the arena is empty and usable again */

@@ -32,9 +32,22 @@ void buf_reserve(struct buf *b, size_t extra); /* room for extra more bytes plus
 void buf_truncate(struct buf *b, size_t len);  /* len <= b->len */
 char *buf_detach(struct buf *b, size_t *ret_len /* may be NULL */); /* caller frees; b is empty */
 
-void buf_add(struct buf *b, const void *data, size_t len);
+/* Inline, since answers and log lines are built from thousands of small pieces. */
+static inline void buf_add(struct buf *b, const void *data, size_t len)
+{
+	if (!len)
+		return;
+	if (b->cap - b->len <= len)
+		buf_reserve(b, len);
+	memcpy(b->data + b->len, data, len);
+	b->len += len;
+	b->data[b->len] = '\0';
+}
+static inline void buf_addch(struct buf *b, char c)
+{
+	buf_add(b, &c, 1);
+}
 void buf_addstr(struct buf *b, const char *s);
-void buf_addch(struct buf *b, char c);
 void buf_addf(struct buf *b, const char *fmt, ...) printf_like(2, 3);
 void buf_addi64(struct buf *b, int64_t v); /* decimal, without printf's cost */
 void buf_addu64(struct buf *b, uint64_t v);

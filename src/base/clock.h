@@ -28,20 +28,25 @@ usec_t clock_mono(void); /* CLOCK_MONOTONIC: for durations and timeouts */
 #define CLOCK_TEXT 25
 char *clock_format(usec_t t, char out[CLOCK_TEXT]);
 
-/* Parses an RFC 3339 date-time (section 5.6): any offset, 0 to 9 fraction digits (cut to microseconds),
- * 'T'/'t' or a space, 'Z'/'z'. A leap second 60 is read as the next second. Years 1970 to 9999.
- * Returns false and leaves *ret alone when the text is anything else. */
+/* Parses an RFC 3339 date-time (section 5.6): any offset, no fraction or one of 1 to 9 digits (cut to
+ * microseconds), 'T'/'t' or a space, 'Z'/'z'. A leap second, 23:59:60 UTC, is read as the next second.
+ * 1970 to 9999 in UTC. Returns false and leaves *ret alone when the text is anything else. */
 must_check bool clock_parse(const char *text, size_t len, usec_t *ret);
 
-/* An HTTP date (RFC 9110 section 5.6.7, all three forms). */
+/* An HTTP date (RFC 9110 section 5.6.7, all three forms; the weekday's name is not compared with the date).
+ * Range and answer as clock_parse(). */
 must_check bool clock_parse_http_date(const char *text, size_t len, usec_t *ret);
 
-/* Durations: one or more of NUMBER UNIT, units us ms s m h d, larger units first, a fraction allowed
- * in the last number: "500ms", "90s", "2m", "1h30m", "1.5s". A bare "0" is zero; any other bare number
- * is refused. Result >= 0 and <= 10 years. */
+/* Durations: one or more of NUMBER UNIT, units us ms s m h d, larger units first and each at most once, a
+ * fraction allowed in the last number: "500ms", "90s", "2m", "1h30m", "1.5s". A bare "0" is zero; any
+ * other bare number is refused, as is what is not a whole number of microseconds. Result >= 0 and
+ * <= DURATION_MAX. */
+#define DURATION_MAX (3650 * USEC_PER_DAY) /* ten years */
 must_check bool duration_parse(const char *text, size_t len, usec_t *ret);
 
-/* The shortest text that parses back to the same value, e.g. "2m", "1h30m", "500ms", "0". */
+/* The text that people would write for it, and that parses back to the same value: whole numbers of the
+ * largest units, a fraction in the last one only below a minute. "2m", "1h30m", "1d", "500ms", "1.5s", "0".
+ * For 0 to DURATION_MAX; below, "0". */
 #define DURATION_TEXT 64
 char *duration_format(usec_t d, char out[DURATION_TEXT]);
 

@@ -1,7 +1,8 @@
 /*
  * Writes JSON (RFC 8259) straight into a buf, for answers and logs on the hot path; reading JSON is
- * jansson's job. Commas are put by the writer. Nesting up to 32 levels. A key or string must be valid
- * UTF-8; invalid bytes are written as U+FFFD, so that the output is always valid.
+ * jansson's job. Commas are put by the writer. Nesting up to 32 levels; a deeper one, or a call that
+ * breaks the grammar (a value in an object without its key), aborts. A key or string should be valid
+ * UTF-8; each invalid byte is written as U+FFFD, so that the output is always valid.
  *
  *	struct json_out j = json_begin(&buf);
  *	json_object(&j); json_key(&j, "id"); json_int(&j, 7); json_end(&j);

@@ -4,8 +4,8 @@
  *	ts=2026-01-02T03:04:05.678Z level=info msg="run finished" run=7 claimed=2
  *
  * or the same as one JSON object. Each line is one write(2), so lines of several threads never mix;
- * text is escaped, a newline in a value cannot forge a line, and a line is cut at 8 KiB. Values
- * that are secret must not be passed in.
+ * text is escaped, a newline in a value cannot forge a line, and a line is cut at 8 KiB (and then says
+ * cut=true). Values that are secret must not be passed in. errno is left as it was.
  *
  *	log_info("run finished", kv_int("run", run), kv_str("node", node));
  *
@@ -25,7 +25,7 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_OFF };
 enum log_format { LOG_AUTO, LOG_LOGFMT, LOG_JSON }; /* AUTO: logfmt on a terminal, JSON elsewhere */
 
 struct log_field {
-	const char *key; /* NULL ends the list */
+	const char *key; /* an identifier, written as it is; NULL ends the list */
 	enum { LOG_FIELD_STR, LOG_FIELD_INT, LOG_FIELD_UINT, LOG_FIELD_DOUBLE, LOG_FIELD_BOOL } type;
 	union {
 		const char *str; /* NULL: the field is left out */

@@ -21,6 +21,8 @@ bool text_starts_with(const char *s, const char *prefix);
 
 /* UTF-8 (RFC 3629: no surrogates, no overlong forms, at most U+10FFFF). */
 bool utf8_valid(const char *s, size_t len);
+/* Bytes (1 to 4) of the well-formed sequence at s, 0 when there is none; len >= 1. */
+size_t utf8_sequence(const char *s, size_t len);
 size_t utf8_length(const char *s, size_t len);                /* code points; s must be valid */
 size_t utf8_prefix(const char *s, size_t len, size_t points); /* bytes of the first `points` code points */
 
@@ -28,13 +30,15 @@ size_t utf8_prefix(const char *s, size_t len, size_t points); /* bytes of the fi
 bool text_is_token(const char *s, size_t len, size_t max);
 
 void hex_encode(const void *data, size_t len, char *out /* 2 * len + 1 */);
-/* base64url without padding (RFC 4648 section 5) and plain base64 with padding (section 4). */
+/* base64url without padding (RFC 4648 section 5) and plain base64 with padding (section 4). Decoding is
+ * strict, so that one value has one spelling: no spaces, no unused bits set; on false, out is as it was. */
 void base64url_encode(struct buf *out, const void *data, size_t len);
 must_check bool base64url_decode(struct buf *out, const char *text, size_t len);
 void base64_encode(struct buf *out, const void *data, size_t len);
 must_check bool base64_decode(struct buf *out, const char *text, size_t len);
 
-/* application/x-www-form-urlencoded value encoding for query strings. */
+/* For names and values in a query string: all but A-Z a-z 0-9 - . _ ~ becomes %XX. A space becomes %20,
+ * which every reader understands, not the '+' that only form readers do. */
 void percent_encode(struct buf *out, const char *s, size_t len);
 
 /* From getrandom(2); aborts if the kernel has none. */
