@@ -1,0 +1,44 @@
+/*
+ * The command line: `herald COMMAND [ARGUMENTS] [FLAGS]`. Commands are listed in commands.def; most talk
+ * to a running server over its API and know nothing of how it works. What needs the server's own parts
+ * comes from the composition root as a struct cli_host, so that this folder depends on none of them.
+ */
+#ifndef HERALD_CLI_H
+#define HERALD_CLI_H
+
+#include "buf.h"
+#include "config.h"
+#include "error.h"
+
+/* Exit codes, and what cli_main() and the commands return. */
+enum {
+	CLI_DONE = 0,
+	CLI_FAILED = 1,
+	CLI_USAGE = 2, /* wrong usage or configuration */
+};
+
+/* What a migration did. Versions count from 1; found == 0: the store was new. */
+struct cli_migration {
+	char store[200]; /* for people, without credentials: "sqlite herald.db" */
+	int found, current;
+};
+
+/* Functions of the composition root; any may be NULL, then the command says that this build lacks it.
+ * The configuration is the caller's. All run on the main thread. */
+struct cli_host {
+	/* Runs the server until it is told to stop. The configuration has passed config_check_serve().
+	 * Returns an exit code and has reported its errors itself. */
+	int (*serve)(const struct config *cfg);
+
+	/* Opens the configured store, creates or migrates its schema, closes it. */
+	int (*migrate)(const struct config *cfg, struct cli_migration *ret, struct error *err);
+
+	/* Appends the OpenAPI document that a server of this build serves, without one running. */
+	int (*openapi)(const struct config *cfg, struct buf *out, struct error *err);
+};
+
+/* Does what argv asks for and returns the exit code. argv is main()'s: it is reordered, secrets in it
+ * are overwritten. Results go to stdout; errors, one line each, and progress to stderr. */
+int cli_main(int argc, char **argv, const struct cli_host *host);
+
+#endif
