@@ -48,7 +48,7 @@ enum pacing_answer pacing_ask(const struct pacing *p, usec_t now, uint32_t want,
 struct pacing pacing_after(const struct pacing *p, enum pacing_answer answer, usec_t now, uint32_t taken,
                            bool ran_out);
 
-/* When the next beat may open (0 when none has yet, i.e. at once). */
+/* When the next beat may open; 0: at once (none has opened yet, or continuous mode). */
 usec_t pacing_next_at(const struct pacing *p);
 
 #endif
