@@ -1,0 +1,126 @@
+# shellcheck shell=sh
+# What the scripts share. Sourced, not run; expects to be started from anywhere inside the tree.
+# Works on a bare Debian 12 with a shell, git, and root or sudo.
+
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+tools_dir=$root/build/tools
+export LC_ALL=C.UTF-8
+
+build_packages="gcc libc6-dev meson ninja-build pkg-config python3 libmicrohttpd-dev \
+libcurl4-openssl-dev libjansson-dev libsqlite3-dev libyaml-dev libssl-dev libcmocka-dev"
+
+say() {
+	printf '%s\n' "$*"
+}
+
+die() {
+	printf '%s: %s\n' "${0##*/}" "$*" >&2
+	exit 1
+}
+
+as_root() {
+	if [ "$(id -u)" -eq 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo "$@"
+	else
+		die "need root or sudo to run: $*"
+	fi
+}
+
+# Those of the named packages that are not installed.
+missing_packages() {
+	for _p; do
+		case $(dpkg-query -W -f '${db:Status-Status}' "$_p" 2>/dev/null) in
+		installed) ;;
+		*) printf '%s ' "$_p" ;;
+		esac
+	done
+}
+
+apt_update_once() {
+	if [ -z "${_apt_updated:-}" ]; then
+		as_root apt-get -qq -o Acquire::Retries=3 update || die "apt-get update failed"
+		_apt_updated=1
+	fi
+}
+
+# Installs what is missing; says nothing and takes no time when all is there.
+need_packages() {
+	_missing=$(missing_packages "$@")
+	[ -n "$_missing" ] || return 0
+	say "installing $_missing"
+	apt_update_once
+	# Installing a library must not start a service: for the time of the call, policy-rc.d says no.
+	_policy=/usr/sbin/policy-rc.d
+	if [ -e $_policy ]; then
+		_policy=
+	else
+		printf '#!/bin/sh\nexit 101\n' | as_root tee $_policy >/dev/null
+		as_root chmod 755 $_policy
+	fi
+	_ok=true
+	# shellcheck disable=SC2086 # a list of names
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Acquire::Retries=3 \
+		-o Dpkg::Use-Pty=0 install -y --no-install-recommends $_missing >/dev/null || _ok=false
+	[ -z "$_policy" ] || as_root rm -f "$_policy"
+	$_ok || die "could not install: $_missing"
+}
+
+# need_tool COMMAND PACKAGE: prints the path of COMMAND. When it is not installed it is unpacked from
+# its Debian package into build/tools, so that no service of that package is ever set up.
+need_tool() {
+	for _dir in $(printf '%s' "$PATH" | tr ':' ' ') /usr/sbin /sbin "$tools_dir/usr/bin" "$tools_dir/usr/sbin"; do
+		if [ -x "$_dir/$1" ]; then
+			printf '%s\n' "$_dir/$1"
+			return 0
+		fi
+	done
+	apt_update_once >&2
+	mkdir -p "$tools_dir/deb"
+	(cd "$tools_dir/deb" && apt-get -qq -o Acquire::Retries=3 download "$2" >&2 &&
+		dpkg-deb -x "$2"_*.deb "$tools_dir") || return 1
+	for _dir in "$tools_dir/usr/bin" "$tools_dir/usr/sbin"; do
+		if [ -x "$_dir/$1" ]; then
+			printf '%s\n' "$_dir/$1"
+			return 0
+		fi
+	done
+	return 1
+}
+
+# configure DIR [MESON OPTIONS]: sets a build directory up, or leaves one that is there as it is.
+configure() {
+	_build=$1
+	shift
+	if [ ! -f "$_build/build.ninja" ]; then
+		meson setup "$_build" "$root" "$@" >"$_build.log" 2>&1 || {
+			cat "$_build.log" >&2
+			return 1
+		}
+		mv "$_build.log" "$_build/setup.log"
+	fi
+}
+
+# compile DIR [TARGETS]: quiet unless it fails.
+compile() {
+	_build=$1
+	shift
+	if ! ninja -C "$_build" "$@" >"$_build/compile.log" 2>&1; then
+		grep -v '^\[' "$_build/compile.log" | head -60 >&2
+		return 1
+	fi
+}
+
+build_herald() {
+	# shellcheck disable=SC2086 # a list of names
+	need_packages $build_packages
+	configure "$root/build" || die "could not configure $root/build"
+	compile "$root/build" || die "could not build; see $root/build/compile.log"
+	ln -sf src/herald "$root/build/herald"
+}
+
+# A TCP port of the loopback that nobody uses right now.
+free_port() {
+	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
