@@ -1,0 +1,28 @@
+/*
+ * What a cache driver provides. Only cache.c and the drivers include this. The front door has checked
+ * the arguments: n >= 1, ids positive, limit in range, *ret zeroed. A driver does its own locking.
+ */
+#ifndef HERALD_CACHE_DRIVER_H
+#define HERALD_CACHE_DRIVER_H
+
+#include "cache.h"
+
+struct cache_driver {
+	const char *name;
+	const char *const *schemes; /* of URLs, without the colon; NULL ends */
+	int (*open)(void **ret, const struct cache_options *options, struct error *err);
+	void (*close)(void *state);
+	void (*put)(void *state, const struct cache_entry *entries, size_t n);
+	void (*drop)(void *state, int64_t id);
+	int (*list)(void *state, const char *cursor, uint32_t limit, struct cache_page *ret,
+	            struct error *err);
+	enum cache_health (*health)(void *state);
+};
+
+extern const struct cache_driver cache_driver_memory;
+extern const struct cache_driver cache_driver_none;
+
+/* What every driver says to a cursor it did not hand out. */
+int cache_bad_cursor(struct error *err);
+
+#endif
