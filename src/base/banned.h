@@ -16,6 +16,9 @@
 #include <string.h>
 #include <time.h>
 
+/* With _FORTIFY_SOURCE and clang, glibc makes this one a macro, which cannot be poisoned. */
+#undef sprintf
+
 #pragma GCC poison strcpy strcat sprintf vsprintf gets strncpy strncat strtok
 #pragma GCC poison atoi atol atoll atof
 #pragma GCC poison localtime gmtime ctime asctime
