@@ -44,8 +44,8 @@ enum config_id {
 #define CONFIG_CTYPE_DURATIONS struct duration_list
 #define CONFIG_CTYPE_STATUS_SET struct status_set
 #define CONFIG_CTYPE_KEYS struct config_list
-#define CONFIG_CTYPE_SIGNING_KEYS struct config_list
-#define CONFIG_CTYPE_MESSAGE_ID struct config_message_id
+#define CONFIG_CTYPE_SIGNING_KEYS char *
+#define CONFIG_CTYPE_MESSAGE_ID char *
 
 /*
  * The fields are those of options.def, e.g. char *server_host; int64_t server_port; enum config_role

@@ -14,21 +14,21 @@
 #include "clock.h"
 #include "error.h"
 
-/* A set of HTTP status codes, 100 to 599. */
-#define STATUS_SET_MIN 100
-#define STATUS_SET_MAX 599
+/* A set of HTTP status codes, 0 to 639: bit number = code, as delivery_policy.success has it. */
+#define STATUS_SET_WORDS 10
 struct status_set {
-	uint64_t bits[8]; /* bit (code - 100) */
+	uint64_t bits[STATUS_SET_WORDS];
 };
 
 static inline bool status_set_has(const struct status_set *s, int code)
 {
-	unsigned bit = (unsigned)(code - STATUS_SET_MIN);
+	unsigned bit = (unsigned)code;
 
-	return code >= STATUS_SET_MIN && code <= STATUS_SET_MAX && (s->bits[bit / 64] >> (bit % 64) & 1);
+	return bit < STATUS_SET_WORDS * 64 && (s->bits[bit / 64] >> (bit % 64) & 1);
 }
 
-/* "200-299,304": codes and ranges, spaces around them allowed, all within [lowest, highest]. */
+/* "200-299,304": codes and ranges, spaces around them allowed, all within [lowest, highest], which
+ * must themselves lie within 0 to 639. */
 must_check int status_set_parse(const char *text, size_t len, int lowest, int highest,
                                 struct status_set *ret, struct error *err);
 /* The shortest such text. */
@@ -62,22 +62,15 @@ void config_list_release(struct config_list *l); /* wipes the bytes before it fr
 /* API keys: separated by commas, spaces around each ignored, each 8 to 256 visible ASCII characters. */
 must_check int api_keys_parse(const char *text, size_t len, struct config_list *ret, struct error *err);
 
-/* Standard Webhooks signing keys, separated by spaces or commas: "whsec_" and the base64 of 24 to 64
- * bytes. The list holds the decoded bytes. */
-must_check int signing_keys_parse(const char *text, size_t len, struct config_list *ret,
-                                  struct error *err);
+/*
+ * Standard Webhooks signing keys, separated by spaces or commas: each "whsec_" and the base64 of 24 to
+ * 64 bytes, at most CONFIG_LIST_MAX of them. Appends them to out, separated by one space.
+ */
+must_check int signing_keys_parse(const char *text, size_t len, struct buf *out, struct error *err);
 
-/* Where the receiver's answer holds its message id. */
-enum config_message_id_in { CONFIG_ID_IN_JSON, CONFIG_ID_IN_HEADER };
-struct config_message_id {
-	enum config_message_id_in in;
-	char *name; /* owned: a JSON pointer (RFC 6901, syntax checked; "" is the whole document) or a
-	             * header name */
-};
-
-/* "json:/messageId" or "header:x-request-id" */
-must_check int message_id_parse(const char *text, size_t len, struct config_message_id *ret,
-                                struct error *err);
+/* Where the receiver's answer holds its message id: "json:" and a JSON pointer (RFC 6901; "" is the
+ * whole document) or "header:" and the name of a header. */
+must_check int message_id_check(const char *text, size_t len, struct error *err);
 
 /* A byte count: a whole number, or one with the unit KiB, MiB or GiB. */
 must_check bool size_parse(const char *text, size_t len, int64_t *ret);
