@@ -118,12 +118,12 @@ static void open_level(struct json_out *j, bool is_array)
 	buf_addch(j->buf, is_array ? '[' : '{');
 }
 
-void json_object(struct json_out *j)
+void json_open_object(struct json_out *j)
 {
 	open_level(j, false);
 }
 
-void json_array(struct json_out *j)
+void json_open_array(struct json_out *j)
 {
 	open_level(j, true);
 }
@@ -157,7 +157,7 @@ void json_str(struct json_out *j, const char *s)
 	if (s)
 		json_strn(j, s, strlen(s));
 	else
-		json_null(j);
+		json_put_null(j);
 }
 
 void json_int(struct json_out *j, int64_t v)
@@ -171,7 +171,7 @@ void json_double(struct json_out *j, double v)
 	char text[32];
 
 	if (!isfinite(v)) {
-		json_null(j);
+		json_put_null(j);
 		return;
 	}
 	before_value(j);
@@ -197,7 +197,7 @@ void json_bool(struct json_out *j, bool v)
 		buf_addlit(j->buf, "false");
 }
 
-void json_null(struct json_out *j)
+void json_put_null(struct json_out *j)
 {
 	before_value(j);
 	buf_addlit(j->buf, "null");
@@ -208,7 +208,7 @@ void json_time(struct json_out *j, usec_t t)
 	char text[CLOCK_TEXT];
 
 	if (t == 0) {
-		json_null(j);
+		json_put_null(j);
 		return;
 	}
 	before_value(j);
