@@ -1,5 +1,38 @@
-int main(void);
-int main(void)
+/*
+ * The composition root: hands the command line the parts that it may not know itself.
+ */
+#include "cli.h"
+#include "http.h"
+#include "serve.h"
+#include "store.h"
+#include "url.h"
+
+static int migrate(const struct config *cfg, struct cli_migration *ret, struct error *err)
 {
-	return 0;
+	struct store_options options = {.url = cfg->database_url};
+	struct buf shown cleanup(buf_release) = BUF_INIT;
+	struct store *store;
+	int rc;
+
+	rc = store_open(&store, &options, err);
+	if (rc)
+		return rc;
+	url_redact(&shown, cfg->database_url, strlen(cfg->database_url));
+	snprintf(ret->store, sizeof(ret->store), "%s", shown.data);
+	store_schema(store, &ret->found, &ret->current);
+	store_close(store);
+	return OK;
+}
+
+static int openapi(const struct config *cfg maybe_unused, struct buf *out, struct error *err maybe_unused)
+{
+	http_openapi(out, HERALD_VERSION);
+	return OK;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct cli_host host = {.serve = serve, .migrate = migrate, .openapi = openapi};
+
+	return cli_main(argc, argv, &host);
 }

@@ -1,0 +1,340 @@
+/*
+ * serve: the whole server, put together and taken apart.
+ *
+ * Start: everything that can refuse (store, webhook, port) is opened before anything is sent or answered, so
+ * that a wrong setting never leaves half a server behind.
+ *
+ * Stop, on SIGTERM or SIGINT, each step with a log line and a bound:
+ *	1. the API stops accepting; readiness turns to 503
+ *	2. the dispatcher stops claiming and gives back what has not started
+ *	3. requests in progress are answered
+ *	4. what is on the wire finishes within its timeout and is settled
+ *	5. the writer stores what waits (nothing does: the API has gone before)
+ *	6. cache and store are closed
+ * A second signal shortens 3 and 4: what is still on the wire then is "outcome unknown" for whoever comes
+ * next, as after a crash. A third one ends the process at once.
+ */
+#include "serve.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "cache.h"
+#include "cli.h"
+#include "dispatch.h"
+#include "error.h"
+#include "http.h"
+#include "metrics.h"
+#include "seed.h"
+#include "store.h"
+#include "thread.h"
+#include "url.h"
+#include "writer.h"
+
+/* Creates that may wait for the group commit before clients are told 503. */
+#define WRITER_MAX_WAITING 100000
+/* Step 3 is short: an answer waits for one commit at most. */
+#define API_FINISH_TIMEOUT (5 * USEC_PER_SEC)
+
+struct server {
+	const struct config *cfg;
+	struct metrics *metrics;
+	struct store *store;
+	struct cache *cache;
+	struct writer *writer;
+	struct dispatch *dispatch; /* NULL with role api */
+	struct http *http;
+	_Atomic bool hurried;
+};
+
+static int fail(const struct error *err)
+{
+	log_error(err->text);
+	return err->code == ERR_CONFIG || err->code == ERR_INVALID ? CLI_USAGE : CLI_FAILED;
+}
+
+static void join_keys(const struct config_list *keys, struct buf *out)
+{
+	for (size_t i = 0; i < keys->n; i++) {
+		if (i)
+			buf_addch(out, ',');
+		buf_add(out, keys->at[i].data, keys->at[i].len);
+	}
+}
+
+/* Each connection and each request in flight is a descriptor; the usual soft limit of 1024 is for
+ * programs that use select(). */
+static void raise_descriptor_limit(const struct config *cfg)
+{
+	rlim_t want = (rlim_t)(cfg->api_max_connections + 2 * cfg->send_concurrency + 256);
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= want)
+		return;
+	limit.rlim_cur = MIN_OF(want, limit.rlim_max);
+	if (setrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur < want)
+		log_warn("fewer descriptors allowed than connections configured",
+		         kv_uint("allowed", limit.rlim_cur), kv_uint("wanted", want));
+}
+
+static int open_store(struct server *s, struct error *err)
+{
+	const struct config *cfg = s->cfg;
+	struct store_options options = {.url = cfg->database_url, .metrics = s->metrics};
+	struct scheduler_defaults defaults = {
+		.auto_start = cfg->auto_start_scheduler,
+		.interval = cfg->message_send_interval,
+		.batch = (uint32_t)cfg->message_batch_size,
+	};
+	struct store_session *session;
+	struct scheduler scheduler;
+	int found, current, rc;
+
+	rc = store_open(&s->store, &options, err);
+	if (rc)
+		return rc;
+	store_schema(s->store, &found, &current);
+	if (found && found != current)
+		log_info("database schema migrated", kv_int("from", found), kv_int("to", current));
+
+	rc = store_session_open(s->store, &session, err);
+	if (rc)
+		return rc;
+	rc = store_scheduler_init(session, &defaults, &scheduler, err);
+	if (!rc && cfg->seed_data)
+		rc = seed_examples(session, err);
+	store_session_close(session);
+	return rc;
+}
+
+static int open_cache(struct server *s, struct error *err)
+{
+	const struct config *cfg = s->cfg;
+	struct cache_options options = {
+		.url = *cfg->redis_url ? cfg->redis_url : "memory:",
+		.ttl = cfg->cache_ttl,
+		.max_entries = (size_t)cfg->cache_max_entries,
+	};
+
+	return cache_open(&s->cache, &options, err);
+}
+
+static int open_dispatch(struct server *s, struct error *err)
+{
+	const struct config *cfg = s->cfg;
+	struct dispatch_options options = {
+		.store = s->store,
+		.cache = s->cache,
+		.metrics = s->metrics,
+		.node_id = cfg->node_id,
+		.webhook_url = cfg->webhook_url,
+		.webhook_auth_key = cfg->webhook_auth_key,
+		.webhook_secrets = cfg->webhook_secrets,
+		.webhook_timeout = cfg->webhook_timeout,
+		.webhook_ca_file = cfg->webhook_ca_file,
+		.message_id_from = cfg->webhook_message_id,
+		.policy = {
+			.max_attempts = (int)cfg->max_attempts,
+			.backoff_n = cfg->retry_backoff.n,
+			.strict = cfg->delivery_mode == CONFIG_DELIVERY_STRICT,
+			.retry_free = cfg->retry_pacing == CONFIG_PACING_FREE,
+		},
+		.order = cfg->message_order == CONFIG_ORDER_LIFO ? ORDER_LIFO : ORDER_FIFO,
+		.max_content = (size_t)cfg->message_max_content_length,
+		.concurrency = (size_t)cfg->send_concurrency,
+		.lease = cfg->lease_duration,
+		.max_lost_claims = (int)cfg->max_lost_claims,
+		.alert_url = cfg->alert_webhook_url,
+		.alert_after = (uint32_t)cfg->alert_iteration_count,
+	};
+
+	static_assert(sizeof(options.policy.success) == sizeof(cfg->webhook_success.bits),
+	              "both are a bitmap of the same codes");
+	static_assert(RETRY_STEPS_MAX == DURATION_LIST_MAX, "all configured steps fit");
+	memcpy(options.policy.success, cfg->webhook_success.bits, sizeof(options.policy.success));
+	memcpy(options.policy.backoff, cfg->retry_backoff.at, cfg->retry_backoff.n * sizeof(usec_t));
+	if (cfg->role == CONFIG_ROLE_API)
+		return OK;
+	return dispatch_open(&s->dispatch, &options, err);
+}
+
+static int open_http(struct server *s, struct error *err)
+{
+	static const char *const roles[] = {"all", "api", "worker"};
+	const struct config *cfg = s->cfg;
+	struct buf messages cleanup(buf_release) = BUF_INIT;
+	struct buf scheduler cleanup(buf_release) = BUF_INIT;
+
+	/* A worker is steered and watched over HTTP, but takes no messages. */
+	if (cfg->role != CONFIG_ROLE_WORKER)
+		join_keys(&cfg->messages_api_keys, &messages);
+	join_keys(&cfg->scheduler_api_keys, &scheduler);
+
+	struct http_options options = {
+		.host = cfg->server_host,
+		.port = (int)cfg->server_port,
+		.api_threads = (unsigned)cfg->api_threads,
+		.workers = (unsigned)cfg->store_workers,
+		.max_connections = (unsigned)cfg->api_max_connections,
+		.max_body = (size_t)cfg->api_max_body_bytes,
+		.max_batch_body = (size_t)cfg->api_max_batch_bytes,
+		.request_timeout = cfg->api_request_timeout,
+		.messages_keys = messages.data,
+		.scheduler_keys = scheduler.data,
+		.max_content = (size_t)cfg->message_max_content_length,
+		.version = HERALD_VERSION,
+		.node_id = cfg->node_id,
+		.role = roles[cfg->role],
+		.store = s->store,
+		.writer = s->writer,
+		.cache = s->cache,
+		.dispatch = s->dispatch,
+		.metrics = s->metrics,
+	};
+
+	return http_open(&s->http, &options, err);
+}
+
+static int start(struct server *s, struct error *err)
+{
+	int rc;
+
+	s->metrics = metrics_new();
+	metrics_add_process(s->metrics);
+	if ((rc = open_store(s, err)) || (rc = open_cache(s, err)) ||
+	    (rc = writer_start(&s->writer, s->store, WRITER_MAX_WAITING, err)) ||
+	    (rc = open_dispatch(s, err)) || (rc = open_http(s, err)))
+		return rc;
+	if (s->dispatch && (rc = dispatch_start(s->dispatch, err)))
+		return rc;
+	return http_start(s->http, err);
+}
+
+static void log_ready(const struct server *s)
+{
+	const struct config *cfg = s->cfg;
+	struct buf database cleanup(buf_release) = BUF_INIT;
+	struct buf webhook cleanup(buf_release) = BUF_INIT;
+
+	url_redact(&database, cfg->database_url, strlen(cfg->database_url));
+	url_redact(&webhook, cfg->webhook_url, strlen(cfg->webhook_url));
+	log_info("herald is ready", kv_str("version", HERALD_VERSION), kv_str("api", http_url(s->http)),
+	         kv_str("database", database.data), kv_str("webhook", webhook.data),
+	         kv_str("node", cfg->node_id), kv_int("pid", getpid()));
+	if (!cfg->messages_api_keys.n && cfg->role != CONFIG_ROLE_WORKER)
+		log_warn("MESSAGES_API_KEY is not set: the message routes refuse every request");
+	if (!cfg->scheduler_api_keys.n)
+		log_warn("SCHEDULER_API_KEY is not set: the scheduler routes refuse every request");
+}
+
+static void stop_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+}
+
+/* Runs beside the waiting steps of the shutdown. The next signal hurries them, the one after ends the
+ * process. It can be cancelled while it waits, and only then. */
+static void *watch_signals(void *arg)
+{
+	struct server *s = arg;
+	sigset_t set;
+	int signum;
+
+	stop_signals(&set);
+	sigwait(&set, &signum);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	atomic_store(&s->hurried, true);
+	log_warn("second signal: not waiting for answers any more");
+	if (s->dispatch)
+		dispatch_hurry(s->dispatch);
+	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+	sigwait(&set, &signum);
+	log_error("third signal: ending at once");
+	_exit(CLI_FAILED);
+}
+
+static void finish(struct server *s, usec_t began)
+{
+	size_t left;
+
+	if (s->http) {
+		log_info("shutdown: the API stops accepting", kv_int("step", 1));
+		http_stop_accepting(s->http);
+	}
+	if (s->dispatch) {
+		log_info("shutdown: the dispatcher stops claiming", kv_int("step", 2),
+		         kv_uint("inFlight", dispatch_in_flight(s->dispatch)));
+		dispatch_stop_claiming(s->dispatch);
+	}
+	if (s->http) {
+		left = http_finish(s->http, API_FINISH_TIMEOUT);
+		log_info("shutdown: API requests are answered", kv_int("step", 3), kv_uint("cutOff", left));
+	}
+	if (s->dispatch) {
+		usec_t limit = s->cfg->shutdown_timeout - (clock_mono() - began);
+
+		left = dispatch_finish(s->dispatch, atomic_load(&s->hurried) ? 0 : MAX_OF(limit, 0));
+		log_info("shutdown: deliveries are settled", kv_int("step", 4), kv_uint("outcomeUnknown", left));
+	}
+	if (s->writer) {
+		writer_stop(s->writer);
+		log_info("shutdown: the writer has stored what waited", kv_int("step", 5));
+	}
+}
+
+static void stop(struct server *s)
+{
+	usec_t began = clock_mono();
+	struct error err = ERROR_INIT;
+	pthread_t watcher;
+	bool watched = thread_start(&watcher, "signals", watch_signals, s, &err) == OK;
+
+	finish(s, began);
+	if (watched) {
+		/* Before anything that it touches is closed. */
+		pthread_cancel(watcher);
+		thread_join(watcher);
+	}
+	/* In the reverse order of use: the API refers to all of them. */
+	http_close(s->http);
+	if (s->dispatch)
+		dispatch_close(s->dispatch);
+	if (s->cache)
+		cache_close(s->cache);
+	if (s->store)
+		store_close(s->store);
+	log_info("shutdown: cache and store are closed", kv_int("step", 6),
+	         kv_int("durationMs", (clock_mono() - began) / USEC_PER_MSEC));
+	metrics_free(s->metrics);
+}
+
+int serve(const struct config *cfg)
+{
+	struct server s = {.cfg = cfg};
+	struct error err = ERROR_INIT;
+	int code = CLI_DONE, signum;
+	sigset_t set;
+
+	log_init(cfg->log_level, cfg->log_format, STDERR_FILENO);
+	signal(SIGPIPE, SIG_IGN);
+	stop_signals(&set);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	raise_descriptor_limit(cfg);
+
+	if (start(&s, &err)) {
+		code = fail(&err);
+	} else {
+		log_ready(&s);
+		sigwait(&set, &signum);
+		log_info("shutdown begins", kv_str("signal", signum == SIGINT ? "SIGINT" : "SIGTERM"));
+	}
+	stop(&s);
+	return code;
+}
