@@ -228,7 +228,7 @@ static void base64_matches_the_rfc(void **state)
 static void base64_refuses_second_spellings(void **state)
 {
 	static const char *const plain[] = {"Z", "Zg", "Zg=", "Zh==", "Zm9=", "====", "Zg==Zg==", "Zm 9", "-__-",
-	                                    "Zm9v\n", "=", "A===", "Zg=="  "="};
+	                                    "Zm9v\n", "=", "A===", "Zg==="};
 	static const char *const url[] = {"Z", "Zh", "Zm9", "Zg==", "+//+", "Zm 9", "Zm9v\n"};
 	struct buf out = BUF_INIT;
 
