@@ -75,6 +75,11 @@ static void add_unknown_env(struct config_errors *errs, const char *name, const 
 	struct suggest s = SUGGEST_INIT(name);
 
 	offer_env_names(&s);
+	/* HERALD_LOG_LEVEL is LOG_LEVEL, with the prefix that other programs ask for. */
+	if (!s.best[0] && text_starts_with(name, "HERALD_")) {
+		s.wanted = name + strlen("HERALD_");
+		offer_env_names(&s);
+	}
 	add_unknown(errs, name, origin, &s);
 }
 

@@ -45,8 +45,8 @@ size_t edit_distance(const char *a, const char *b)
 void suggest_offer(struct suggest *s, const char *candidate)
 {
 	size_t d = edit_distance(s->wanted, candidate);
-	/* A third of the name wrong is still a slip; more is another word. */
-	size_t close = MAX_OF((size_t)2, strlen(candidate) / 3);
+	/* A quarter of the name wrong is still a slip; more is another word. */
+	size_t close = MAX_OF((size_t)2, strlen(candidate) / 4);
 
 	if (d <= close && d < strlen(candidate) && (!s->best[0] || d < s->distance)) {
 		memcpy(s->best, candidate, strlen(candidate) + 1);
