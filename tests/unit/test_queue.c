@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -259,6 +260,35 @@ static void many_producers_one_poller(void **state)
 	queue_destroy(&c.q);
 }
 
+static void *wait_for_one(void *arg)
+{
+	return queue_wait(arg, 1, 5 * USEC_PER_SEC, NULL);
+}
+
+/* Two sleep, two items come at once: whoever wakes and takes one must wake the other. */
+static void what_a_consumer_leaves_wakes_the_next(void **state)
+{
+	pthread_t threads[2];
+	struct number n[2];
+	struct queue q;
+	void *got;
+
+	(void)state;
+	queue_init(&q, 0, false);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(thread_start(&threads[i], "consumer", wait_for_one, &q, NULL), OK);
+	/* Time to fall asleep. Should one not, the test is weaker, not wrong. */
+	usleep(50000);
+	n[0].item.next = &n[1].item;
+	assert_true(queue_push_chain(&q, &n[0].item, &n[1].item, 2));
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(pthread_join(threads[i], &got), 0);
+		assert_non_null(got);
+	}
+	assert_int_equal(queue_len(&q), 0);
+	queue_destroy(&q);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -267,6 +297,7 @@ int main(void)
 		cmocka_unit_test(fd_is_readable_while_items_wait),
 		cmocka_unit_test(closed_stays_readable_and_can_be_emptied),
 		cmocka_unit_test(waiting_ends_at_the_timeout),
+		cmocka_unit_test(what_a_consumer_leaves_wakes_the_next),
 		cmocka_unit_test(many_producers_many_consumers),
 		cmocka_unit_test(many_producers_one_poller),
 	};
