@@ -24,7 +24,8 @@ struct transport_options {
 	usec_t timeout;           /* of a whole request */
 	usec_t connect_timeout;   /* 0: as timeout, at most 10 s */
 	size_t max_concurrent;    /* requests in flight; also the most connections kept */
-	size_t max_body;          /* bytes of an answer that are kept; the rest is not read */
+	size_t max_body;          /* bytes of an answer that are kept; the rest is not read, which costs the
+	                           * connection */
 	size_t max_header_bytes;  /* of an answer, over all its header blocks (1xx included) */
 	const char *auth_key;     /* sent as x-ins-auth-key; NULL or "": not sent */
 	const char *user_agent;
@@ -35,7 +36,8 @@ struct transport_options {
 	void *arg;
 };
 
-/* One POST of application/json. Everything pointed at must stay until `done`. */
+/* One POST of application/json. Everything pointed at must stay until `done`. What becomes a header must
+ * be printable ASCII: it is not checked again. */
 struct transport_request {
 	void *tag; /* handed back */
 	const char *body;
@@ -45,6 +47,7 @@ struct transport_request {
 	const char *signature; /* webhook-signature, or NULL */
 };
 
+/* Good until the callback returns. */
 struct transport_result {
 	void *tag;
 	enum attempt_end end;
@@ -58,13 +61,15 @@ struct transport_result {
 	const char *error;        /* for people; NULL when ANSWERED whole */
 };
 
-/* The driver follows from the URL's scheme. ERR_CONFIG. */
+/* The driver follows from the URL's scheme: http and https, or fake for tests (transport_fake.h). Options are
+ * copied. Proxies named by the environment are not used. ERR_CONFIG. */
 must_check int transport_open(struct transport **ret, const struct transport_options *options,
                               struct error *err);
 /* Requests in flight end without a callback. */
 void transport_close(struct transport *t);
 
-/* false: max_concurrent reached, nothing started. */
+/* false: max_concurrent reached, nothing started. The request leaves with the next transport_run(), together
+ * with all others: transport_timeout() is 0 until then. May be called from within `done`. */
 must_check bool transport_start(struct transport *t, const struct transport_request *r);
 
 /* Does all I/O that is ready, calls `done` for what has ended. Call when the fd is readable or the timeout has
