@@ -118,9 +118,9 @@ def test_kill_9_under_load(herald, sink, kills, mode, tmp_path):
     db = sqlite3.connect(h.database)
     assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     assert db.execute("PRAGMA foreign_key_check").fetchall() == []
-    rows = db.execute("SELECT id, content, status FROM herald_messages").fetchall()
+    rows = db.execute("SELECT id, content, state FROM herald_messages").fetchall()
     db.close()
-    names = ("pending", "sending", "sent", "failed", "cancelled", "unknown")
+    names = ("pending", "sending", "sent", "failed", "cancelled", "unknown")  # as stored
 
     # The counts kept beside the messages are those of the messages.
     recount = {name: 0 for name in names}

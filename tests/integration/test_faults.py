@@ -189,7 +189,7 @@ def test_a_damaged_database(herald):
             h.forget_connection()
             return False
     eventually(noticed, 15)
-    assert "malformed" in h.log_text() or "corrupt" in h.log_text()
+    assert "damaged" in h.log_text()
 
 
 def test_a_database_of_a_newer_version(herald, sink):

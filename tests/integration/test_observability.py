@@ -156,7 +156,7 @@ def test_status_and_runs_agree(herald, sink):
     assert [r["claimed"] for r in working] == [2, 2, 2]
     assert sum(r["sent"] for r in working) == 6 and not sum(r["failed"] + r["retried"] for r in working)
     assert all(r["node"] == "test" for r in working)
-    assert working[0]["lastId"] == ids[-1]
+    assert working[0]["lastMessageId"] == ids[-1]
 
 
 def test_nobody_listens(herald):

@@ -10,7 +10,8 @@ import pytest
 from herald import SLOW, eventually, hang, reply
 
 # In this order, each with its own line at level info.
-STEPS = ["stopped accepting", "stopped claiming", "deliveries finished", "cache closed", "store closed"]
+STEPS = ["stops accepting", "stops claiming", "requests are answered", "deliveries are settled", "writer",
+         "cache and store are closed"]
 
 
 
@@ -24,7 +25,7 @@ def test_in_flight_finishes_and_the_rest_is_given_back(herald, sink, number):
     h.process.send_signal(number)
     assert h.wait(expect=0) == 0
     assert time.monotonic() - begin < 4 * SLOW
-    states = h.query("SELECT status, attempts, COUNT(*) FROM herald_messages GROUP BY 1, 2 ORDER BY 1")
+    states = h.query("SELECT state, attempts, COUNT(*) FROM herald_messages GROUP BY 1, 2 ORDER BY 1")
     # 0 pending, 2 sent; nobody was charged for an attempt that was not made.
     assert states == [(0, 0, 8), (2, 1, 2)]
     assert len(s.requests) == 2
@@ -61,7 +62,7 @@ def test_no_new_connections_while_it_ends(herald, sink):
     eventually(refused, 1.5)
     assert h.process.poll() is None, "it ended before the delivery did"
     h.wait(expect=0)
-    assert h.query("SELECT status FROM herald_messages") == [(2,)]
+    assert h.query("SELECT state FROM herald_messages") == [(2,)]
 
 
 @pytest.mark.parametrize("mode,state", [("at-least-once", "pending"), ("strict", "unknown")])
@@ -79,7 +80,7 @@ def test_a_second_signal_hurries(herald, sink, mode, state):
     h.wait()
     assert time.monotonic() - begin < 3 * SLOW
     # What was in flight keeps its claim: only the next process may decide that its outcome is unknown.
-    assert h.query("SELECT status FROM herald_messages") == [(1,)]
+    assert h.query("SELECT state FROM herald_messages") == [(1,)]
     hanging = False
     h.start()
     if state == "unknown":
