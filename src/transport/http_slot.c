@@ -269,12 +269,16 @@ static const char *describe(struct http_slot *s, CURLcode code)
 		return "the connection broke before an answer came";
 	if (!s->status)
 		return what;
+	if (code == CURLE_OK) /* to libcurl, an answer may end within its headers */
+		what = "its headers are not complete";
 	snprintf(s->error, sizeof(s->error), "the answer broke off: %s", what);
 	return s->error;
 }
 
 void http_slot_end(struct http_slot *s, CURLcode code, struct transport_result *ret)
 {
+	bool whole = code == CURLE_OK && s->headers_done;
+
 	*ret = (struct transport_result){
 		.tag = s->tag,
 		.end = s->status  ? ATTEMPT_ANSWERED
@@ -284,10 +288,10 @@ void http_slot_end(struct http_slot *s, CURLcode code, struct transport_result *
 		.duration = clock_mono() - s->started,
 		.body = s->body.data,
 		.body_len = s->body.len,
-		.body_cut = s->status && code != CURLE_OK,
+		.body_cut = s->status && !whole,
 		.captured = s->has_captured ? s->captured.data : NULL,
 		.retry_after = s->has_retry_after ? s->retry_after.data : NULL,
 	};
-	if (code != CURLE_OK || !s->status)
+	if (!whole)
 		ret->error = describe(s, code);
 }
