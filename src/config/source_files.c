@@ -169,10 +169,13 @@ static bool near_miss(const char *name)
 	for (int id = 0; id < CONFIG_COUNT && len >= NEAR_MISS_MIN; id++) {
 		const char *known[2] = {options[id].env, options[id].alias};
 
-		for (int i = 0; i < 2; i++)
-			if (known[i] && strlen(known[i]) >= NEAR_MISS_MIN &&
+		for (int i = 0; i < 2; i++) {
+			size_t n = known[i] ? strlen(known[i]) : 0;
+
+			if (n >= NEAR_MISS_MIN && MAX_OF(n, len) - MIN_OF(n, len) <= NEAR_MISS_DISTANCE &&
 			    edit_distance(name, known[i]) <= NEAR_MISS_DISTANCE)
 				return true;
+		}
 	}
 	return false;
 }

@@ -44,12 +44,16 @@ size_t edit_distance(const char *a, const char *b)
 
 void suggest_offer(struct suggest *s, const char *candidate)
 {
-	size_t d = edit_distance(s->wanted, candidate);
 	/* A quarter of the name wrong is still a slip; more is another word. */
-	size_t close = MAX_OF((size_t)2, strlen(candidate) / 4);
+	size_t n = strlen(candidate), wanted = strlen(s->wanted);
+	size_t close = MAX_OF((size_t)2, n / 4);
+	size_t d;
 
-	if (d <= close && d < strlen(candidate) && (!s->best[0] || d < s->distance)) {
-		memcpy(s->best, candidate, strlen(candidate) + 1);
+	if (MAX_OF(n, wanted) - MIN_OF(n, wanted) > close)
+		return;
+	d = edit_distance(s->wanted, candidate);
+	if (d <= close && d < n && (!s->best[0] || d < s->distance)) {
+		memcpy(s->best, candidate, n + 1);
 		s->distance = d;
 	}
 }

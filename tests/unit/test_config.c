@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -311,6 +312,29 @@ static void test_missing_config_file(void **state)
 
 	args(f, "--config", "nowhere.yaml");
 	expect_errors(f, "nowhere.yaml: cannot be read: No such file or directory");
+}
+
+static void test_directory_named_dotenv(void **state)
+{
+	struct fixture *f = *state;
+	char *path = xasprintf("%s/.env", f->dir);
+
+	assert_int_equal(mkdir(path, 0700), 0);
+	load_good(f);
+	assert_int_equal(rmdir(path), 0);
+	free(path);
+}
+
+static void test_files_are_bounded(void **state)
+{
+	struct fixture *f = *state;
+	const size_t len = (1 << 20) + 1;
+	char *text = xmalloc(len);
+
+	memset(text, '#', len);
+	write_bytes(f, ".env", text, len);
+	free(text);
+	expect_errors(f, ".env: larger than 1048576 bytes");
 }
 
 static void test_empty_yaml_file(void **state)
@@ -798,6 +822,8 @@ int main(void)
 		T(test_yaml_structure),
 		T(test_missing_config_file),
 		T(test_empty_yaml_file),
+		T(test_directory_named_dotenv),
+		T(test_files_are_bounded),
 		T(test_dotenv_syntax),
 		T(test_dotenv_faults),
 		T(test_dotenv_nul),
