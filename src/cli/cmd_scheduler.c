@@ -1,0 +1,88 @@
+/* The commands that look at and steer the scheduler. */
+#include <string.h>
+
+#include "view.h"
+
+#include "json_out.h"
+#include "table.h"
+
+int cmd_start(struct cli *c)
+{
+	const char *interval = cli_flag(c, "interval");
+	struct buf body = BUF_INIT;
+	struct json_out j = json_begin(&body);
+	int64_t batch;
+	double rate;
+	usec_t unused;
+	int result;
+
+	if (interval && !duration_parse(interval, strlen(interval), &unused))
+		return cli_usage(c, "--interval: must be a duration such as 500ms, 90s or 2m, or 0");
+	if (!cli_flag_int(c, "batch-size", 1, 1000000, 0, &batch) ||
+	    !cli_flag_double(c, "failure-rate", 0, 1, 0, &rate))
+		return CLI_USAGE;
+	json_open_object(&j);
+	if (interval)
+		json_kv_str(&j, "interval", interval);
+	if (cli_flag(c, "batch-size"))
+		json_kv_int(&j, "batchSize", batch);
+	if (cli_flag(c, "failure-rate"))
+		json_kv_double(&j, "failureRate", rate);
+	json_end(&j);
+	result = view_call(c, "POST", "/api/v1/scheduler/start", &body, view_object);
+	buf_release(&body);
+	return result;
+}
+
+int cmd_stop(struct cli *c)
+{
+	return view_call(c, "POST", "/api/v1/scheduler/stop", NULL, view_object);
+}
+
+int cmd_status(struct cli *c)
+{
+	return view_call(c, "GET", "/api/v1/scheduler/status", NULL, view_object);
+}
+
+int cmd_run(struct cli *c)
+{
+	return view_call(c, "POST", "/api/v1/scheduler/run", NULL, view_object);
+}
+
+static void show_runs(const json_t *items)
+{
+	struct table t = TABLE_INIT;
+	char scratch[32];
+
+	table_column(&t, "RUN", TABLE_RIGHT);
+	table_column(&t, "STARTED", TABLE_LEFT);
+	table_column(&t, "CLAIMED", TABLE_RIGHT);
+	table_column(&t, "SENT", TABLE_RIGHT);
+	table_column(&t, "FAILED", TABLE_RIGHT);
+	table_column(&t, "RETRIED", TABLE_RIGHT);
+	table_column(&t, "LAST ID", TABLE_RIGHT);
+	table_column(&t, "NODE", TABLE_FLEX);
+	for (size_t i = 0; i < json_array_size(items); i++) {
+		const json_t *r = json_array_get(items, i);
+
+		table_cell(&t, api_text(r, "id", scratch));
+		table_cell(&t, api_text(r, "startedAt", scratch));
+		table_cell(&t, api_text(r, "claimed", scratch));
+		table_cell(&t, api_text(r, "sent", scratch));
+		table_cell(&t, api_text(r, "failed", scratch));
+		table_cell(&t, api_text(r, "retried", scratch));
+		table_cell(&t, api_text(r, "lastMessageId", scratch));
+		table_cell(&t, api_text(r, "node", scratch));
+	}
+	table_write(&t, stdout, cli_width(stdout));
+	table_release(&t);
+}
+
+int cmd_runs(struct cli *c)
+{
+	int64_t limit;
+
+	if (!cli_flag_int(c, "limit", 1, 10000, 20, &limit))
+		return CLI_USAGE;
+	return view_list(c, "/api/v1/scheduler/runs", NULL, limit, show_runs);
+}
