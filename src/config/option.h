@@ -10,6 +10,7 @@
 #include "buf.h"
 #include "config.h"
 #include "error.h"
+#include "url.h"
 
 enum option_type {
 	OPTION_STRING,
@@ -69,7 +70,7 @@ struct option_row {
 extern const struct option_row option_rows[];
 extern const size_t option_row_count;
 
-#define OPTION_MASK "********"
+#define OPTION_MASK URL_MASK
 
 static inline usec_t option_unit(const struct option *o, bool alias)
 {

@@ -55,6 +55,12 @@ static void add_unknown(const struct config_sources *src, const char *name, stru
 	buf_release(&flag);
 }
 
+static void hide_part(char *value, struct url_part part)
+{
+	if (part.s)
+		memset(value + (part.s - value), '*', part.len);
+}
+
 /* Overwrites what must not stay in the process title. */
 static void hide(const struct option *o, char *value)
 {
@@ -79,12 +85,9 @@ static void hide(const struct option *o, char *value)
 		memset(value, '*', len);
 		return;
 	}
-	if (url.user.s)
-		memset(value + (url.user.s - value), '*', url.user.len);
-	if (url.password.s)
-		memset(value + (url.password.s - value), '*', url.password.len);
-	if (url.query.s)
-		memset(value + (url.query.s - value), '*', url.query.len);
+	hide_part(value, url.user);
+	hide_part(value, url.password);
+	hide_part(value, url.query);
 }
 
 /* a->in stands behind the flag; inline_value is what follows its "=", or NULL. */

@@ -288,35 +288,6 @@ void url_encode(struct buf *out, const char *s, size_t len)
 	}
 }
 
-static unsigned hex_value(char c)
-{
-	return is_digit(c) ? (unsigned)(c - '0') : (unsigned)((c | 0x20) - 'a') + 10;
-}
-
-bool url_decode(struct buf *out, const char *s, size_t len)
-{
-	size_t start = out->len;
-
-	for (size_t i = 0; i < len; i++) {
-		unsigned c;
-
-		if (s[i] != '%') {
-			buf_addch(out, s[i]);
-			continue;
-		}
-		c = 0;
-		if (len - i >= 3 && is_hex(s[i + 1]) && is_hex(s[i + 2]))
-			c = hex_value(s[i + 1]) << 4 | hex_value(s[i + 2]);
-		if (c == 0) {
-			buf_truncate(out, start);
-			return false;
-		}
-		buf_addch(out, (char)c);
-		i += 2;
-	}
-	return true;
-}
-
 static bool name_is_secret(const char *s, size_t len)
 {
 	static const char *const words[] = {"pass", "pwd", "secret", "token", "key", "auth", "sig"};
@@ -331,8 +302,6 @@ static bool name_is_secret(const char *s, size_t len)
 	return false;
 }
 
-#define MASK "********"
-
 static void redact_query(struct buf *out, const char *s, size_t len)
 {
 	const char *end = s + len;
@@ -345,7 +314,7 @@ static void redact_query(struct buf *out, const char *s, size_t len)
 		/* A name with escapes may spell a secret one: it is treated as such. */
 		if (eq && (name_is_secret(s, (size_t)(eq - s)) || memchr(s, '%', (size_t)(eq - s)))) {
 			buf_add(out, s, (size_t)(eq - s) + 1);
-			buf_addlit(out, MASK);
+			buf_addlit(out, URL_MASK);
 		} else {
 			buf_add(out, s, (size_t)(to - s));
 		}
@@ -364,21 +333,21 @@ void url_redact(struct buf *out, const char *text, size_t len)
 	struct url u;
 
 	if (!scheme) {
-		buf_addlit(out, MASK);
+		buf_addlit(out, URL_MASK);
 		return;
 	}
 	if (url_parse(text, len, scheme->kind, &u, NULL) != OK) {
 		buf_addstr(out, scheme->name);
-		buf_addlit(out, ":" MASK);
+		buf_addlit(out, ":" URL_MASK);
 		return;
 	}
 	if (u.password.s) {
 		buf_add(out, s, (size_t)(u.password.s - s));
-		buf_addlit(out, MASK);
+		buf_addlit(out, URL_MASK);
 		s = u.password.s + u.password.len;
 	} else if (u.user.s && scheme->kind == URL_HTTP) {
 		buf_add(out, s, (size_t)(u.user.s - s));
-		buf_addlit(out, MASK);
+		buf_addlit(out, URL_MASK);
 		s = u.user.s + u.user.len;
 	}
 	if (u.query.s) {

@@ -46,11 +46,11 @@ must_check bool url_host_valid(const char *s, size_t len);
 
 /* Percent-encodes everything but RFC 3986 unreserved characters; fit for any part of a URL. */
 void url_encode(struct buf *out, const char *s, size_t len);
-/* Undoes %XX; false (out unchanged) on a bad escape or an encoded NUL. */
-must_check bool url_decode(struct buf *out, const char *s, size_t len);
+
+#define URL_MASK "********"
 
 /*
- * Appends the URL with every credential replaced by ********: passwords, a user name that stands alone
+ * Appends the URL with every credential replaced by URL_MASK: passwords, a user name that stands alone
  * (a token) in http, and query values whose name speaks of a password, secret, token, key or signature.
  * Works on any bytes: of what does not parse, it shows the scheme and nothing else.
  */

@@ -171,20 +171,13 @@ static void test_redact(void **state)
 	buf_release(&out);
 }
 
-static void test_encode_decode(void **state)
+static void test_encode(void **state)
 {
 	struct buf out = BUF_INIT;
 
 	(void)state;
 	url_encode(&out, "a b/\xc3\xbc~%", 8);
 	assert_string_equal(out.data, "a%20b%2F%C3%BC~%25");
-	buf_clear(&out);
-	assert_true(url_decode(&out, "a%20b%2f%C3%BC~%25", 18));
-	assert_string_equal(out.data, "a b/\xc3\xbc~%");
-	assert_false(url_decode(&out, "x%2", 3));
-	assert_false(url_decode(&out, "x%00", 4));
-	assert_false(url_decode(&out, "x%g0", 4));
-	assert_string_equal(out.data, "a b/\xc3\xbc~%");
 	buf_release(&out);
 }
 
@@ -203,7 +196,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_parts),  cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_redact), cmocka_unit_test(test_encode_decode),
+		cmocka_unit_test(test_redact), cmocka_unit_test(test_encode),
 		cmocka_unit_test(test_hosts),
 	};
 
