@@ -34,12 +34,16 @@ struct store_options {
 	const char *url;         /* "sqlite:PATH", "memory:", … */
 	struct metrics *metrics; /* may be NULL */
 	bool read_only_schema;   /* fail on a missing or old schema instead of migrating */
+	/* Tests: the time to go by instead of clock_wall(); ignored without STORE_LOCAL_CLOCK. Called from
+	 * any thread. NULL otherwise. */
+	usec_t (*clock)(void);
 };
 
 /* What a driver can do beyond the common; callers ask these instead of for a driver's name. */
 enum store_capability {
 	STORE_EXCLUSIVE = 1 << 0, /* one process owns the store, so any other owner's lease is dead */
 	STORE_DURABLE = 1 << 1,   /* survives the process */
+	STORE_LOCAL_CLOCK = 1 << 2, /* its clock is this process's */
 };
 
 /* Opens the database, creates or migrates its schema. ERR_CONFIG: no such driver in this build, no
@@ -101,6 +105,9 @@ struct claim_request {
 	enum message_order order;
 	bool forced;       /* "run now": also when stopped */
 	bool free_retries; /* take due retries that run beside the beat, instead of asking the beat */
+	/* Retries run beside the beat (delivery_policy.retry_free), so the beat leaves them to free_retries.
+	 * Without it the beat takes due ones first: those left over from when that was configured. */
+	bool retry_free;
 };
 
 struct claimed {

@@ -1,0 +1,82 @@
+/* Parts of the memory driver: what it holds. */
+#ifndef HERALD_STORE_MEMORY_H
+#define HERALD_STORE_MEMORY_H
+
+#include <pthread.h>
+
+#include "store_driver.h"
+#include "store_rules.h"
+
+/* --- store_memory_order.c: the rows of one state, sorted by time and id ------------------------------------ */
+
+struct order_key {
+	usec_t at;
+	int64_t id;
+};
+/* A sorted array with room at both ends: rows come and go near the ends, so little has to move. */
+struct order {
+	struct order_key *keys;
+	size_t start, n, cap;
+};
+void order_add(struct order *o, usec_t at, int64_t id);
+void order_remove(struct order *o, usec_t at, int64_t id); /* it must be there */
+/* How many keys are smaller than (at, id). */
+size_t order_before(const struct order *o, usec_t at, int64_t id);
+static inline struct order_key order_at(const struct order *o, size_t i)
+{
+	return o->keys[o->start + i];
+}
+
+/* --- what is stored ---------------------------------------------------------------------------------------- */
+
+struct record {
+	int64_t seq;
+	struct attempt attempt; /* owns error; node points into mem_db.owners */
+};
+
+struct row {
+	struct message m; /* owns its texts, but for owner */
+	int state;
+	usec_t state_at;
+	int64_t run;
+	struct record *records; /* by seq */
+	size_t n_records;
+};
+
+struct mem_run {
+	struct run r; /* owns node */
+	struct run_tally tally;
+};
+
+struct mem_db {
+	pthread_mutex_t lock; /* for everything below */
+	usec_t (*clock)(void);
+	usec_t last_created_at;
+	struct row **rows; /* id - 1 is the index */
+	size_t n_rows, cap_rows;
+	struct order by_state[ROW_STATE_COUNT];
+	void *keys; /* tsearch() tree of the rows with an idempotency key */
+	bool scheduler_set;
+	struct scheduler_row scheduler;
+	struct mem_run *runs; /* oldest first, ids without a gap */
+	size_t n_runs, cap_runs;
+	char **owners;
+	size_t n_owners;
+};
+
+/* Row by id, NULL when there is none. */
+struct row *mem_row(struct mem_db *db, int64_t id);
+/* The only way a row changes its state: orders and counts follow. */
+void mem_move(struct mem_db *db, struct row *row, int state, usec_t at);
+
+/* --- store_memory_send.c ----------------------------------------------------------------------------------- */
+
+int mem_claim(void *session, const struct claim_request *r, struct claim_batch *ret, struct error *err);
+int mem_settle(void *session, struct settlement *s, size_t n, struct settle_result *ret,
+               struct error *err);
+int mem_renew(void *session, const struct lease_ref *refs, size_t n, usec_t lease,
+              size_t *ret_renewed, struct error *err);
+int mem_recover(void *session, const struct recover_request *r, struct recover_result *ret,
+                struct error *err);
+
+#endif

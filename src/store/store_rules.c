@@ -1,0 +1,165 @@
+#include "store_rules.h"
+
+#include <string.h>
+
+#include "alloc.h"
+#include "text.h"
+
+enum message_status row_status(int state)
+{
+	return state == ROW_RETRYING ? MESSAGE_PENDING : (enum message_status)state;
+}
+
+/* Success is a fact, failure is an opinion: a success is taken from whoever brings it as long as the
+ * message is not over; anything else only from the holder of the claim. */
+bool settlement_applies(int state, int64_t fence, const struct settlement *s)
+{
+	if (s->verdict == VERDICT_SENT)
+		return message_may(row_status(state), EVENT_SUCCESS);
+	return state == MESSAGE_SENDING && fence == s->fence;
+}
+
+int settlement_state(const struct settlement *s, bool beside_beat)
+{
+	switch (s->verdict) {
+	case VERDICT_SENT:
+		return MESSAGE_SENT;
+	case VERDICT_RETRY:
+		return s->retry_free ? ROW_RETRYING : MESSAGE_PENDING;
+	case VERDICT_FAILED:
+		return MESSAGE_FAILED;
+	case VERDICT_UNKNOWN:
+		return MESSAGE_UNKNOWN;
+	case VERDICT_RELEASE:
+		return beside_beat ? ROW_RETRYING : MESSAGE_PENDING;
+	case VERDICT_LOST:
+		break;
+	}
+	panic("settlement with verdict %d", (int)s->verdict);
+}
+
+int recovered_state(const struct recover_request *r, int attempts, int lost)
+{
+	if (r->strict)
+		return MESSAGE_UNKNOWN;
+	if (lost >= r->max_lost || attempts >= r->max_attempts)
+		return MESSAGE_FAILED;
+	return r->retry_free ? ROW_RETRYING : MESSAGE_PENDING;
+}
+
+int64_t attempt_seq(int64_t fence, enum verdict v)
+{
+	return fence * 4 + (v == VERDICT_LOST ? 0 : v == VERDICT_SENT ? 2 : 1);
+}
+
+void run_tally_add(struct run_tally *t, enum verdict v)
+{
+	switch (v) {
+	case VERDICT_SENT:
+		t->sent++;
+		return;
+	case VERDICT_RETRY:
+		t->retried++;
+		return;
+	case VERDICT_FAILED:
+		t->failed++;
+		return;
+	case VERDICT_UNKNOWN:
+	case VERDICT_LOST:
+		t->lost++;
+		return;
+	case VERDICT_RELEASE:
+		t->claimed--;
+		return;
+	}
+	panic("outcome %d", (int)v);
+}
+
+bool run_tally_complete(const struct run_tally *t)
+{
+	return t->closed && t->claimed == t->sent + t->failed + t->retried + t->lost;
+}
+
+/* A run without messages says nothing about the receiver, so it leaves the count as it is. */
+void run_end_apply(int64_t run, const struct run_tally *t, uint32_t *all_failed_in_a_row,
+                   struct run_end *ret)
+{
+	bool all_failed = t->claimed > 0 && t->sent == 0;
+
+	if (all_failed)
+		++*all_failed_in_a_row;
+	else if (t->sent)
+		*all_failed_in_a_row = 0;
+	*ret = (struct run_end){
+		.run = run,
+		.claimed = t->claimed,
+		.sent = t->sent,
+		.failed = t->failed,
+		.retried = t->retried,
+		.all_failed_in_a_row = *all_failed_in_a_row,
+		.all_failed = all_failed,
+	};
+}
+
+struct scheduler_row scheduler_row_new(const struct scheduler_defaults *d)
+{
+	return (struct scheduler_row){
+		.s.pacing = {.running = d->auto_start, .interval = d->interval, .batch = d->batch},
+		.config_interval = d->interval,
+		.config_batch = d->batch,
+	};
+}
+
+/* A smaller batch also bounds what the beat that is open may still give. */
+static void set_batch(struct pacing *p, uint32_t batch)
+{
+	p->batch = batch;
+	if (p->left > batch)
+		p->left = batch;
+}
+
+void scheduler_row_configure(struct scheduler_row *row, const struct scheduler_defaults *d)
+{
+	if (row->config_interval != d->interval)
+		row->s.pacing.interval = row->config_interval = d->interval;
+	if (row->config_batch != d->batch) {
+		row->config_batch = d->batch;
+		set_batch(&row->s.pacing, d->batch);
+	}
+}
+
+bool scheduler_row_change(struct scheduler_row *row, const struct scheduler_change *change)
+{
+	bool changed = change->running >= 0 && row->s.pacing.running != (change->running != 0);
+
+	if (change->running >= 0)
+		row->s.pacing.running = change->running != 0;
+	if (change->interval >= 0)
+		row->s.pacing.interval = change->interval;
+	if (change->batch >= 0)
+		set_batch(&row->s.pacing, (uint32_t)change->batch);
+	if (change->failure_rate >= 0)
+		row->s.failure_rate = change->failure_rate;
+	if (change->alerted_at >= 0)
+		row->s.last_alert_at = change->alerted_at;
+	return changed;
+}
+
+usec_t claim_next_at(const struct pacing *p, enum pacing_answer answer, usec_t soonest)
+{
+	if (answer == PACING_STOPPED)
+		return USEC_NEVER;
+	return p->interval ? pacing_next_at(p) : soonest;
+}
+
+size_t text_stored(const char *s, size_t max)
+{
+	size_t len = s ? strnlen(s, max + 1) : 0;
+
+	if (len <= max)
+		return len;
+	/* Step back over the bytes of a code point that the cut went through. */
+	for (len = max; len && ((unsigned char)s[len] & 0xc0) == 0x80;)
+		len--;
+	return len;
+}

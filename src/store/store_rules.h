@@ -1,0 +1,68 @@
+/*
+ * The decisions that every driver makes alike, kept out of the drivers so that they cannot differ: which
+ * settlement counts, what a lost claim turns into, when a run has ended. Pure; thread-safe.
+ */
+#ifndef HERALD_STORE_RULES_H
+#define HERALD_STORE_RULES_H
+
+#include "store.h"
+
+/*
+ * What a driver stores as a row's state: a message_status, or ROW_RETRYING, which everyone outside sees
+ * as pending. It keeps retries that run beside the beat (RETRY_PACING=free) apart from what the beat
+ * claims, so that neither has to step over the other's rows.
+ */
+#define ROW_RETRYING MESSAGE_STATUS_COUNT
+#define ROW_STATE_COUNT (MESSAGE_STATUS_COUNT + 1)
+
+enum message_status row_status(int state);
+
+/* Whether a settlement counts, given the row's state and fence at that moment. */
+bool settlement_applies(int state, int64_t fence, const struct settlement *s);
+/* The state that an applied settlement leads to. beside_beat: the claim was one of free retries (run 0),
+ * for RELEASE. */
+int settlement_state(const struct settlement *s, bool beside_beat);
+
+/* What becomes of a row whose lease ran out; attempts and lost as they are with this loss counted. */
+int recovered_state(const struct recover_request *r, int attempts, int lost);
+
+/*
+ * Records of attempts have the key (message, seq), seq made of the fence and what kind of record it is. A
+ * claim can leave up to three: that it was lost, what its owner reported later, and a success reported
+ * after something else. The same report twice (after an uncertain commit) is one record.
+ */
+int64_t attempt_seq(int64_t fence, enum verdict v);
+
+/* A run's outcomes so far. The outcome of a claim counts when its row leaves `sending`, for the run that
+ * the row names; so claimed minus outcomes is the number of rows still in `sending` for the run. */
+struct run_tally {
+	uint32_t claimed, sent, failed, retried, lost;
+	bool closed; /* claims no more */
+};
+void run_tally_add(struct run_tally *t, enum verdict v); /* RELEASE: claimed - 1 */
+bool run_tally_complete(const struct run_tally *t);
+/* Fills *ret for a run that is complete and moves the scheduler's count of all-failed runs on. */
+void run_end_apply(int64_t run, const struct run_tally *t, uint32_t *all_failed_in_a_row,
+                   struct run_end *ret);
+
+/* The scheduler's row: what is stored of struct scheduler, and the configuration last seen. */
+struct scheduler_row {
+	struct scheduler s;
+	usec_t config_interval;
+	uint32_t config_batch;
+};
+struct scheduler_row scheduler_row_new(const struct scheduler_defaults *d);
+void scheduler_row_configure(struct scheduler_row *row, const struct scheduler_defaults *d);
+/* Returns whether `running` changed. */
+bool scheduler_row_change(struct scheduler_row *row, const struct scheduler_change *change);
+
+/* When a claimer shall ask again, given the scheduler's state after the answer. soonest: when the next
+ * message that it could take is due (USEC_NEVER: none); used in continuous mode. */
+usec_t claim_next_at(const struct pacing *p, enum pacing_answer answer, usec_t soonest);
+
+/* Bytes of s to store, at most max, cut at a code point; 0 for NULL. */
+size_t text_stored(const char *s, size_t max);
+
+#define RUNS_KEPT 100000
+
+#endif

@@ -1,0 +1,199 @@
+/*
+ * Parts of the SQLite driver. One connection writes (and checkpoints) for all sessions, since SQLite
+ * has one writer at a time anyway and a single one needs no busy-waiting; its users queue for it in order.
+ * Each session has a connection of its own for reading, opened when first needed.
+ */
+#ifndef HERALD_STORE_SQLITE_H
+#define HERALD_STORE_SQLITE_H
+
+#include <pthread.h>
+#include <sqlite3.h>
+
+#include "store_driver.h"
+#include "store_rules.h"
+
+/* --- store_sqlite_conn.c: a connection, its statements and transactions ---------------------------------- */
+
+struct sq_conn {
+	sqlite3 *handle; /* NULL: not open */
+	struct sq_cached {
+		char *sql;
+		sqlite3_stmt *stmt;
+	} * cached;
+	size_t n;
+};
+
+struct sq_db {
+	char *path;
+	int lock_fd; /* holds the flock; closed after the last connection */
+	int schema_found;
+	usec_t (*clock)(void);
+
+	/* The writing connection goes to whoever's turn it is, in order of arrival, so that a busy
+	 * stream of inserts cannot starve claims. */
+	pthread_mutex_t lock;
+	pthread_cond_t moved;
+	uint64_t next_turn, turn;
+	struct sq_conn writer;
+};
+
+struct sq_session {
+	struct sq_db *db;
+	struct sq_conn reader;
+};
+
+/* Turns SQLite's result code into ours, with a text; never returns OK. */
+int sq_error(struct sq_conn *c, int code, const char *what, struct error *err);
+
+int sq_open(struct sq_conn *c, const char *path, bool writer, struct error *err);
+void sq_close(struct sq_conn *c);
+int sq_exec(struct sq_conn *c, const char *sql, struct error *err);
+
+/* The prepared statement of that text, compiled once per connection; NULL: see err. Statements are
+ * reset by sq_run() and by the last sq_row(); who stops reading earlier resets it himself. */
+sqlite3_stmt *sq_stmt(struct sq_conn *c, const char *sql, struct error *err);
+void sq_reset(sqlite3_stmt **stmt); /* for cleanup(); NULL is fine */
+
+/* Runs a statement that gives no rows. */
+static inline int sq_run(struct sq_conn *c, sqlite3_stmt *st, struct error *err)
+{
+	sqlite3_step(st);
+	/* The code of reset is that of step, in full. */
+	int code = sqlite3_reset(st);
+
+	return code ? sq_error(c, code, "write", err) : OK;
+}
+
+/* 1: a row is there; 0: none is left; else an error. */
+static inline int sq_row(struct sq_conn *c, sqlite3_stmt *st, struct error *err)
+{
+	int code = sqlite3_step(st);
+
+	if (code == SQLITE_ROW)
+		return 1;
+	code = sqlite3_reset(st);
+	return code ? sq_error(c, code, "read", err) : 0;
+}
+
+/* Binding cannot fail: positions are those of our own statements and texts are bounded. The text must
+ * live until the statement has run. */
+static inline void sq_bind_text(sqlite3_stmt *st, int at, const char *s)
+{
+	sqlite3_bind_text(st, at, s, -1, SQLITE_STATIC);
+}
+static inline void sq_bind_cut(sqlite3_stmt *st, int at, const char *s, size_t max)
+{
+	sqlite3_bind_text(st, at, s, (int)text_stored(s, max), SQLITE_STATIC);
+}
+/* Copies a column into the arena; NULL stays NULL. */
+static inline const char *sq_text(sqlite3_stmt *st, int col, struct arena *arena)
+{
+	const unsigned char *s = sqlite3_column_text(st, col);
+
+	return s ? arena_strndup(arena, (const char *)s, (size_t)sqlite3_column_bytes(st, col)) : NULL;
+}
+
+/* Waits for the turn and opens a write transaction on db->writer. On OK, sq_end() must follow; it commits
+ * when rc is OK, else rolls back and returns rc. After an error of the commit nothing is stored, unless
+ * it is ERR_UNCERTAIN. */
+int sq_begin(struct sq_db *db, struct error *err);
+int sq_end(struct sq_db *db, int rc, struct error *err);
+/* Instead of sq_end(): takes everything back. */
+void sq_abandon(struct sq_db *db);
+
+/* The session's reading connection, opened now if need be. */
+int sq_reader(struct sq_session *s, struct sq_conn **ret, struct error *err);
+/* One snapshot for several reads. */
+int sq_read_begin(struct sq_conn *c, struct error *err);
+int sq_read_end(struct sq_conn *c, int rc, struct error *err);
+
+/* --- store_sqlite_schema.c -------------------------------------------------------------------------------- */
+
+#define SQ_SCHEMA 1
+/* Finds the schema's version and, unless read_only, brings it up to SQ_SCHEMA. */
+int sq_migrate(struct sq_conn *c, bool read_only, int *ret_found, struct error *err);
+
+/* --- rows that several verbs touch (store_sqlite_rows.c) -------------------------------------------------- */
+
+/* Changes of herald_totals within one transaction. */
+struct sq_totals {
+	int64_t by_state[ROW_STATE_COUNT];
+};
+int sq_totals_add(struct sq_conn *c, const struct sq_totals *t, struct error *err);
+
+/* Id of the owner's name, made when new. Within a write transaction. */
+int sq_owner(struct sq_conn *c, const char *owner, int64_t *ret, struct error *err);
+
+/* The scheduler's row; ERR_NOT_FOUND before store_scheduler_init(). now is left alone. */
+int sq_scheduler_read(struct sq_conn *c, struct scheduler_row *ret, struct error *err);
+int sq_scheduler_write(struct sq_conn *c, const struct scheduler_row *row, struct error *err);
+
+/* Adds to a run's figures (tally.claimed may be "negative" by wrapping) and finds out whether it has ended
+ * now; ret->run is 0 when not. close: it claims no more. A run that is gone is no error. */
+int sq_run_add(struct sq_conn *c, int64_t run, const struct run_tally *add, bool close,
+               struct run_end *ret, struct error *err);
+
+/* One attempt's record; twice the same is one. owner 0: not known. */
+struct sq_attempt {
+	int64_t message, seq, run, owner;
+	int attempt;
+	enum verdict verdict;
+	int http_status;
+	usec_t started_at, duration;
+	const char *message_id, *error;
+};
+int sq_attempt_add(struct sq_conn *c, const struct sq_attempt *a, struct error *err);
+
+/* The outcomes of one transaction, gathered per run. */
+struct sq_outcomes {
+	struct sq_outcome {
+		int64_t run;
+		struct run_tally add;
+	} * runs;
+	size_t n, cap;
+};
+void sq_outcomes_add(struct sq_outcomes *o, int64_t run, enum verdict v);
+/* Adds them to the runs; lists in *ret those that end by it. */
+int sq_outcomes_apply(struct sq_conn *c, struct sq_outcomes *o, struct settle_result *ret,
+                      struct error *err);
+void sq_outcomes_release(struct sq_outcomes *o);
+
+/* A SELECT of messages begins with these columns; sq_message() reads them. */
+#define SQ_MESSAGE_COLUMNS                                                                         \
+	"m.id,m.state,m.state_at,m.attempts,m.lost,m.fence,m.due_at,m.started_at,m.created_at,"    \
+	"m.updated_at,m.send_at,m.phone,m.content,m.idempotency_key,m.metadata,a.message_id,"      \
+	"a.error,o.owner"
+#define SQ_MESSAGE_JOINS                                                                           \
+	" LEFT JOIN herald_attempts a ON a.message=m.id AND a.seq=m.said"                          \
+	" LEFT JOIN herald_owners o ON o.id=m.owner"
+void sq_message(sqlite3_stmt *st, struct arena *arena, struct message *ret);
+/* ERR_NOT_FOUND */
+int sq_message_get(struct sq_conn *c, int64_t id, struct arena *arena, struct message *ret,
+                   struct error *err);
+
+/* --- the verbs, by file: _insert, _claim, _settle, _recover, _read, _steer -------------------------------- */
+
+int sq_insert(void *session, struct insert_group *groups, size_t n, struct error *err);
+int sq_claim(void *session, const struct claim_request *r, struct claim_batch *ret, struct error *err);
+int sq_settle(void *session, struct settlement *s, size_t n, struct settle_result *ret,
+              struct error *err);
+int sq_renew(void *session, const struct lease_ref *refs, size_t n, usec_t lease,
+             size_t *ret_renewed, struct error *err);
+int sq_recover(void *session, const struct recover_request *r, struct recover_result *ret,
+               struct error *err);
+int sq_get(void *session, int64_t id, struct arena *arena, struct message *ret, struct error *err);
+int sq_list(void *session, const struct list_query *q, struct message_page *ret, struct error *err);
+int sq_counts(void *session, struct store_counts *ret, struct error *err);
+int sq_attempts(void *session, int64_t id, struct attempt_page *ret, struct error *err);
+int sq_cancel(void *session, int64_t id, struct arena *arena, struct message *ret, struct error *err);
+int sq_replay(void *session, int64_t id, struct error *err);
+int sq_replay_some(void *session, uint32_t limit, uint32_t *ret, struct error *err);
+int sq_scheduler_init(void *session, const struct scheduler_defaults *d, struct scheduler *ret,
+                      struct error *err);
+int sq_scheduler_get(void *session, struct scheduler *ret, struct error *err);
+int sq_scheduler_change(void *session, const struct scheduler_change *change, struct scheduler *ret,
+                        bool *ret_changed, struct error *err);
+int sq_runs(void *session, int64_t before, uint64_t offset, uint32_t limit, struct run_page *ret,
+            struct error *err);
+
+#endif

@@ -1,0 +1,312 @@
+/* Looking at messages, through the session's own connection. */
+#include "alloc.h"
+#include "buf.h"
+#include "store_sqlite.h"
+
+int sq_get(void *session, int64_t id, struct arena *arena, struct message *ret, struct error *err)
+{
+	struct sq_conn *c;
+	int rc = sq_reader(session, &c, err);
+
+	return rc ? rc : sq_message_get(c, id, arena, ret, err);
+}
+
+struct totals {
+	int64_t last_id;
+	struct store_counts counts;
+};
+
+static int read_totals(struct sq_conn *c, struct totals *ret, struct error *err)
+{
+	sqlite3_stmt *st cleanup(sq_reset) =
+		sq_stmt(c,
+	                "SELECT last_id,pending+retrying,sending,sent,failed,cancelled,unknown"
+	                " FROM herald_totals",
+	                err);
+	int i, rc = st ? sq_row(c, st, err) : err->code;
+
+	if (rc < 0)
+		return rc;
+	ret->last_id = sqlite3_column_int64(st, 0);
+	for (i = 0; i < MESSAGE_STATUS_COUNT; i++)
+		ret->counts.by_status[i] = sqlite3_column_int64(st, i + 1);
+	return OK;
+}
+
+int sq_counts(void *session, struct store_counts *ret, struct error *err)
+{
+	struct totals totals;
+	struct sq_conn *c;
+	int rc = sq_reader(session, &c, err);
+
+	if (!rc)
+		rc = read_totals(c, &totals, err);
+	if (!rc)
+		*ret = totals.counts;
+	return rc;
+}
+
+/* --- lists ------------------------------------------------------------------------------------------------- */
+
+/* The parameters of the statements below. Binding one that a statement lacks does nothing. */
+enum {
+	P_STATUS = 1,
+	P_AFTER_AT,
+	P_AFTER_ID,
+	P_FIRST_ID,
+	P_END_ID,
+	P_PHONE,
+	P_LIMIT,
+	P_OFFSET,
+};
+
+struct lister {
+	const struct list_query *q;
+	struct totals totals;
+	int64_t first_id, end_id; /* since and until as ids */
+};
+
+/* The smallest id whose message was created at or after t: ids and creation times rise together. */
+static int first_id_since(struct sq_conn *c, usec_t t, int64_t last_id, int64_t *ret,
+                          struct error *err)
+{
+	sqlite3_stmt *st cleanup(sq_reset) = sq_stmt(
+		c, "SELECT id,created_at FROM herald_messages WHERE id>=?1 ORDER BY id LIMIT 1", err);
+	int64_t low = 1, high = last_id + 1, middle;
+	int rc;
+
+	if (!st)
+		return err->code;
+	while (low < high) {
+		middle = low + (high - low) / 2;
+		sqlite3_bind_int64(st, 1, middle);
+		rc = sq_row(c, st, err);
+		if (rc < 0)
+			return rc;
+		if (rc && sqlite3_column_int64(st, 1) < t)
+			low = sqlite3_column_int64(st, 0) + 1;
+		else
+			high = middle;
+		sqlite3_reset(st);
+	}
+	*ret = low;
+	return OK;
+}
+
+static void add_filters(struct buf *sql, const struct list_query *q)
+{
+	if (q->since)
+		buf_addlit(sql, " AND id>=?4");
+	if (q->until)
+		buf_addlit(sql, " AND id<?5");
+	if (q->phone)
+		buf_addlit(sql, " AND phone=?6");
+}
+
+/* Rows of one state (or all: NULL) as (id, at), without order. */
+static void add_rows(struct buf *sql, const struct list_query *q, const char *state, bool position)
+{
+	bool after = position && (q->after.at || q->after.id);
+
+	buf_addf(sql, "SELECT id,%s AS at FROM herald_messages WHERE ", state ? "state_at" : "created_at");
+	if (state)
+		buf_addf(sql, "state=%s", state);
+	else
+		buf_addlit(sql, "1");
+	if (after)
+		buf_addstr(sql, state ? " AND state_at<=?2 AND (state_at<?2 OR id<?3)" : " AND id<?3");
+	add_filters(sql, q);
+}
+
+static void add_source(struct buf *sql, const struct list_query *q, bool position)
+{
+	if (q->status == MESSAGE_PENDING) {
+		/* SQLite merges the two, each in the order of the index. */
+		add_rows(sql, q, "0", position);
+		buf_addlit(sql, " UNION ALL ");
+		add_rows(sql, q, "6", position);
+	} else {
+		add_rows(sql, q, q->status < 0 ? NULL : "?1", position);
+	}
+}
+
+static void bind_query(sqlite3_stmt *st, const struct lister *l)
+{
+	const struct list_query *q = l->q;
+
+	sqlite3_bind_int(st, P_STATUS, q->status);
+	sqlite3_bind_int64(st, P_AFTER_AT, q->after.at);
+	sqlite3_bind_int64(st, P_AFTER_ID, q->after.id);
+	sqlite3_bind_int64(st, P_FIRST_ID, l->first_id);
+	sqlite3_bind_int64(st, P_END_ID, l->end_id);
+	sqlite3_bind_text(st, P_PHONE, q->phone, -1, SQLITE_STATIC);
+	sqlite3_bind_int64(st, P_LIMIT, (int64_t)q->limit + 1);
+	sqlite3_bind_int64(st, P_OFFSET, (int64_t)q->offset);
+}
+
+static int count(struct sq_conn *c, const struct lister *l, int64_t *ret, struct error *err)
+{
+	struct buf sql cleanup(buf_release) = BUF_INIT;
+	const struct list_query *q = l->q;
+	sqlite3_stmt *st cleanup(sq_reset) = NULL;
+	int64_t all = 0;
+	int i, rc;
+
+	for (i = 0; i < MESSAGE_STATUS_COUNT; i++)
+		all += l->totals.counts.by_status[i];
+	if (!q->phone && !q->since && !q->until) {
+		*ret = q->status < 0 ? all : l->totals.counts.by_status[q->status];
+		return OK;
+	}
+	if (!q->phone && q->status < 0 && all == l->totals.last_id) {
+		/* No gap among the ids: a difference tells. */
+		*ret = l->end_id > l->first_id ? l->end_id - l->first_id : 0;
+		return OK;
+	}
+	buf_addlit(&sql, "SELECT count(*) FROM (");
+	add_source(&sql, q, false);
+	buf_addlit(&sql, ")");
+	st = sq_stmt(c, sql.data, err);
+	if (!st)
+		return err->code;
+	bind_query(st, l);
+	rc = sq_row(c, st, err);
+	if (rc < 0)
+		return rc;
+	*ret = sqlite3_column_int64(st, 0);
+	return OK;
+}
+
+/* The inner query finds the page by index alone; only the rows of the page itself are then read. */
+static int read_page(struct sq_conn *c, const struct lister *l, struct message_page *page,
+                     struct error *err)
+{
+	struct buf sql cleanup(buf_release) = BUF_INIT;
+	const struct list_query *q = l->q;
+	sqlite3_stmt *st cleanup(sq_reset) = NULL;
+	int rc;
+
+	buf_addlit(&sql, "SELECT " SQ_MESSAGE_COLUMNS ",k.at FROM (");
+	add_source(&sql, q, true);
+	buf_addf(&sql,
+	         " ORDER BY %s LIMIT ?7 OFFSET ?8) k JOIN herald_messages m ON m.id=k.id" SQ_MESSAGE_JOINS
+	         " ORDER BY k.at DESC,k.id DESC",
+	         q->status < 0 ? "id DESC" : "at DESC,id DESC");
+	st = sq_stmt(c, sql.data, err);
+	if (!st)
+		return err->code;
+	bind_query(st, l);
+	page->items = arena_calloc(&page->arena, q->limit, sizeof(*page->items));
+	while ((rc = sq_row(c, st, err)) > 0) {
+		if (page->n == q->limit) {
+			page->more = true;
+			return OK;
+		}
+		sq_message(st, &page->arena, &page->items[page->n]);
+		page->last = (struct list_position){
+			.at = sqlite3_column_int64(st, 18),
+			.id = page->items[page->n].id,
+		};
+		page->n++;
+	}
+	return rc;
+}
+
+static int list(struct sq_conn *c, struct lister *l, struct message_page *page, struct error *err)
+{
+	const struct list_query *q = l->q;
+	int rc = read_totals(c, &l->totals, err);
+
+	l->first_id = 1;
+	l->end_id = l->totals.last_id + 1;
+	if (!rc && q->since)
+		rc = first_id_since(c, q->since, l->totals.last_id, &l->first_id, err);
+	if (!rc && q->until)
+		rc = first_id_since(c, q->until, l->totals.last_id, &l->end_id, err);
+	if (!rc && q->want_total)
+		rc = count(c, l, &page->total, err);
+	return rc ? rc : read_page(c, l, page, err);
+}
+
+int sq_list(void *session, const struct list_query *q, struct message_page *ret, struct error *err)
+{
+	struct message_page page = {.total = -1};
+	struct lister l = {.q = q};
+	struct sq_conn *c;
+	int rc = sq_reader(session, &c, err);
+
+	if (rc || (rc = sq_read_begin(c, err)))
+		return rc;
+	rc = sq_read_end(c, list(c, &l, &page, err), err);
+	if (rc)
+		message_page_release(&page);
+	else
+		*ret = page;
+	return rc;
+}
+
+/* --- attempts ---------------------------------------------------------------------------------------------- */
+
+#define ATTEMPTS_SHOWN 1000
+
+static int read_attempts(struct sq_conn *c, int64_t id, struct attempt_page *page, struct error *err)
+{
+	sqlite3_stmt *there cleanup(sq_reset) =
+		sq_stmt(c, "SELECT 1 FROM herald_messages WHERE id=?1", err);
+	sqlite3_stmt *st cleanup(sq_reset) =
+		sq_stmt(c,
+	                "SELECT a.attempt,a.run,a.verdict,a.http_status,a.started_at,a.duration,a.error,"
+	                "o.owner FROM herald_attempts a LEFT JOIN herald_owners o ON o.id=a.owner"
+	                " WHERE a.message=?1 ORDER BY a.seq LIMIT ?2",
+	                err);
+	struct attempt *a;
+	size_t cap = 0;
+	int rc;
+
+	if (!there || !st)
+		return err->code;
+	sqlite3_bind_int64(there, 1, id);
+	rc = sq_row(c, there, err);
+	if (rc < 0)
+		return rc;
+	if (!rc)
+		return error_set(err, ERR_NOT_FOUND, "there is no message %lld", (long long)id);
+	sqlite3_bind_int64(st, 1, id);
+	sqlite3_bind_int(st, 2, ATTEMPTS_SHOWN);
+	while ((rc = sq_row(c, st, err)) > 0) {
+		if (page->n == cap) {
+			cap = cap ? 2 * cap : 8;
+			a = arena_alloc(&page->arena, cap * sizeof(*a));
+			if (page->n)
+				memcpy(a, page->items, page->n * sizeof(*a));
+			page->items = a;
+		}
+		page->items[page->n++] = (struct attempt){
+			.attempt = sqlite3_column_int(st, 0),
+			.run = sqlite3_column_int64(st, 1),
+			.verdict = (enum verdict)sqlite3_column_int(st, 2),
+			.http_status = sqlite3_column_int(st, 3),
+			.started_at = sqlite3_column_int64(st, 4),
+			.duration = sqlite3_column_int64(st, 5),
+			.error = sq_text(st, 6, &page->arena),
+			.node = sq_text(st, 7, &page->arena),
+		};
+	}
+	return rc;
+}
+
+int sq_attempts(void *session, int64_t id, struct attempt_page *ret, struct error *err)
+{
+	struct attempt_page page = {.n = 0};
+	struct sq_conn *c;
+	int rc = sq_reader(session, &c, err);
+
+	if (rc || (rc = sq_read_begin(c, err)))
+		return rc;
+	rc = sq_read_end(c, read_attempts(c, id, &page, err), err);
+	if (rc)
+		attempt_page_release(&page);
+	else
+		*ret = page;
+	return rc;
+}

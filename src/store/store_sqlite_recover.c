@@ -1,0 +1,192 @@
+/* Taking back claims whose owner is gone. */
+#include "alloc.h"
+#include "store_sqlite.h"
+
+/* A lease has run out, or another owner holds it: there is one process, so that one is dead. There are
+ * as many rows in `sending` as requests in flight, so looking at all of them is cheap. */
+#define DEAD_LEASES " FROM herald_messages WHERE state=1 AND (state_at<=?1 OR owner<>?2)"
+
+struct lost_row {
+	int64_t id, fence, owner, run;
+	int attempts, lost;
+	usec_t started_at;
+};
+
+struct recoverer {
+	struct sq_conn *c;
+	const struct recover_request *r;
+	usec_t now;
+	struct lost_row *rows;
+	size_t n;
+	struct sq_totals totals;
+	struct sq_outcomes outcomes;
+	struct recover_result result;
+};
+
+/* The id of an owner's name, or 0, which no row has. */
+static int find_owner(struct sq_conn *c, const char *owner, int64_t *ret, struct error *err)
+{
+	sqlite3_stmt *st cleanup(sq_reset) =
+		sq_stmt(c, "SELECT id FROM herald_owners WHERE owner=?1", err);
+	int rc;
+
+	if (!st)
+		return err->code;
+	sq_bind_text(st, 1, owner);
+	rc = sq_row(c, st, err);
+	if (rc < 0)
+		return rc;
+	*ret = rc ? sqlite3_column_int64(st, 0) : 0;
+	return OK;
+}
+
+static int next_expiry(struct sq_conn *c, usec_t *ret, struct error *err)
+{
+	sqlite3_stmt *st cleanup(sq_reset) = sq_stmt(
+		c, "SELECT state_at FROM herald_messages WHERE state=1 ORDER BY state_at LIMIT 1", err);
+	int rc = st ? sq_row(c, st, err) : err->code;
+
+	if (rc < 0)
+		return rc;
+	*ret = rc ? sqlite3_column_int64(st, 0) : USEC_NEVER;
+	return OK;
+}
+
+/* Whether there is anything to take back; asked without the writer, as most calls find nothing. */
+static int look(struct sq_conn *c, struct recoverer *re, bool *ret, struct error *err)
+{
+	sqlite3_stmt *st cleanup(sq_reset) = sq_stmt(c, "SELECT 1" DEAD_LEASES " LIMIT 1", err);
+	int64_t owner;
+	int rc;
+
+	if (!st)
+		return err->code;
+	rc = find_owner(c, re->r->owner, &owner, err);
+	if (rc)
+		return rc;
+	sqlite3_bind_int64(st, 1, re->now);
+	sqlite3_bind_int64(st, 2, owner);
+	rc = sq_row(c, st, err);
+	if (rc < 0)
+		return rc;
+	*ret = rc;
+	return next_expiry(c, &re->result.next_expiry, err);
+}
+
+static int gather(struct recoverer *re, struct error *err)
+{
+	sqlite3_stmt *st cleanup(sq_reset) =
+		sq_stmt(re->c,
+	                "SELECT id,fence,owner,run,attempts,lost,started_at" DEAD_LEASES
+	                " ORDER BY state_at,id LIMIT ?3",
+	                err);
+	int64_t owner;
+	size_t cap = 0;
+	int rc;
+
+	if (!st)
+		return err->code;
+	rc = find_owner(re->c, re->r->owner, &owner, err);
+	if (rc)
+		return rc;
+	sqlite3_bind_int64(st, 1, re->now);
+	sqlite3_bind_int64(st, 2, owner);
+	sqlite3_bind_int64(st, 3, (int64_t)re->r->limit + 1);
+	while ((rc = sq_row(re->c, st, err)) > 0) {
+		if (re->n == re->r->limit) {
+			re->result.more = true;
+			return OK;
+		}
+		if (re->n == cap) {
+			cap = cap ? 2 * cap : 64;
+			re->rows = xreallocarray(re->rows, cap, sizeof(*re->rows));
+		}
+		re->rows[re->n++] = (struct lost_row){
+			.id = sqlite3_column_int64(st, 0),
+			.fence = sqlite3_column_int64(st, 1),
+			.owner = sqlite3_column_int64(st, 2),
+			.run = sqlite3_column_int64(st, 3),
+			.attempts = sqlite3_column_int(st, 4),
+			.lost = sqlite3_column_int(st, 5) + 1,
+			.started_at = sqlite3_column_int64(st, 6),
+		};
+	}
+	return rc;
+}
+
+static int recover_row(struct recoverer *re, const struct lost_row *row, struct error *err)
+{
+	int state = recovered_state(re->r, row->attempts, row->lost);
+	struct sq_attempt attempt = {
+		.message = row->id,
+		.seq = attempt_seq(row->fence, VERDICT_LOST),
+		.run = row->run,
+		.owner = row->owner,
+		.attempt = row->attempts,
+		.verdict = VERDICT_LOST,
+		.started_at = row->started_at,
+		.error = re->r->last_error,
+	};
+	sqlite3_stmt *st = sq_stmt(re->c,
+	                           "UPDATE herald_messages SET state=?2,state_at=?3,updated_at=?3,"
+	                           "due_at=iif(?6,?3,due_at),said=?4,lost=?5 WHERE id=?1",
+	                           err);
+	int rc;
+
+	if (!st)
+		return err->code;
+	sqlite3_bind_int64(st, 1, row->id);
+	sqlite3_bind_int(st, 2, state);
+	sqlite3_bind_int64(st, 3, re->now);
+	sqlite3_bind_int64(st, 4, attempt.seq);
+	sqlite3_bind_int(st, 5, row->lost);
+	sqlite3_bind_int(st, 6, row_status(state) == MESSAGE_PENDING);
+	rc = sq_run(re->c, st, err);
+	if (rc)
+		return rc;
+	re->totals.by_state[MESSAGE_SENDING]--;
+	re->totals.by_state[state]++;
+	re->result.pending += row_status(state) == MESSAGE_PENDING;
+	re->result.unknown += state == MESSAGE_UNKNOWN;
+	re->result.failed += state == MESSAGE_FAILED;
+	sq_outcomes_add(&re->outcomes, row->run, VERDICT_LOST);
+	return sq_attempt_add(re->c, &attempt, err);
+}
+
+static int recover_all(struct recoverer *re, struct error *err)
+{
+	struct settle_result unlisted = {.ended_n = 0};
+	size_t i;
+	int rc = gather(re, err);
+
+	for (i = 0; !rc && i < re->n; i++)
+		rc = recover_row(re, &re->rows[i], err);
+	if (!rc && re->n)
+		rc = sq_totals_add(re->c, &re->totals, err);
+	if (!rc)
+		rc = sq_outcomes_apply(re->c, &re->outcomes, &unlisted, err);
+	return rc ? rc : next_expiry(re->c, &re->result.next_expiry, err);
+}
+
+int sq_recover(void *session, const struct recover_request *r, struct recover_result *ret,
+               struct error *err)
+{
+	struct sq_session *s = session;
+	struct recoverer re = {.r = r, .now = s->db->clock()};
+	struct sq_conn *reader;
+	bool found = false;
+	int rc = sq_reader(s, &reader, err);
+
+	if (rc || (rc = sq_read_begin(reader, err)))
+		return rc;
+	rc = sq_read_end(reader, look(reader, &re, &found, err), err);
+	if (!rc && found && !(rc = sq_begin(s->db, err))) {
+		re.c = &s->db->writer;
+		rc = sq_end(s->db, recover_all(&re, err), err);
+	}
+	free(re.rows);
+	sq_outcomes_release(&re.outcomes);
+	if (!rc)
+		*ret = re.result;
+	return rc;
+}

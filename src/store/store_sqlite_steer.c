@@ -1,0 +1,242 @@
+/* Steering: cancel, replay, the scheduler and its runs. */
+#include "store_sqlite.h"
+
+/* Changes one row's state if it is one of those expected; sq_totals follow. 1: done; 0: it was in another
+ * state, or is not there. */
+static int move_row(struct sq_conn *c, int64_t id, const char *sql, int from, int to, usec_t now,
+                    struct error *err)
+{
+	struct sq_totals totals = {.by_state[0] = 0};
+	sqlite3_stmt *st = sq_stmt(c, sql, err);
+	int rc;
+
+	if (!st)
+		return err->code;
+	sqlite3_bind_int64(st, 1, id);
+	sqlite3_bind_int(st, 2, from);
+	sqlite3_bind_int64(st, 3, now);
+	rc = sq_run(c, st, err);
+	if (rc || !sqlite3_changes(c->handle))
+		return rc;
+	totals.by_state[from]--;
+	totals.by_state[to]++;
+	rc = sq_totals_add(c, &totals, err);
+	return rc ? rc : 1;
+}
+
+static int cancel(struct sq_conn *c, int64_t id, usec_t now, struct arena *arena, struct message *ret,
+                  struct error *err)
+{
+	static const char sql[] =
+		"UPDATE herald_messages SET state=4,state_at=?3,updated_at=?3 WHERE id=?1 AND state=?2";
+	int rc = move_row(c, id, sql, MESSAGE_PENDING, MESSAGE_CANCELLED, now, err);
+
+	if (!rc)
+		rc = move_row(c, id, sql, ROW_RETRYING, MESSAGE_CANCELLED, now, err);
+	if (rc < 0)
+		return rc;
+	if (rc)
+		return sq_message_get(c, id, arena, ret, err);
+	rc = sq_message_get(c, id, arena, ret, err);
+	return rc ? rc
+	          : error_set(err, ERR_CONFLICT, "message %lld is %s: only pending ones can be cancelled",
+	                      (long long)id, message_status_name(ret->status));
+}
+
+int sq_cancel(void *session, int64_t id, struct arena *arena, struct message *ret, struct error *err)
+{
+	struct sq_db *db = ((struct sq_session *)session)->db;
+	struct message m;
+	int rc = sq_begin(db, err);
+
+	if (rc)
+		return rc;
+	rc = sq_end(db, cancel(&db->writer, id, db->clock(), arena, &m, err), err);
+	if (!rc)
+		*ret = m;
+	return rc;
+}
+
+/* A life of its own begins: what was said of the last one stays with its attempts. The fence goes on, so
+ * that a late report of the last life cannot pass for one of this. */
+#define REPLAY                                                                                     \
+	"UPDATE herald_messages SET state=0,state_at=?3,due_at=?3,updated_at=?3,attempts=0,lost=0,"   \
+	"said=-1 "
+
+int sq_replay(void *session, int64_t id, struct error *err)
+{
+	struct sq_db *db = ((struct sq_session *)session)->db;
+	int rc = sq_begin(db, err);
+
+	if (rc)
+		return rc;
+	rc = move_row(&db->writer, id, REPLAY "WHERE id=?1 AND state=?2", MESSAGE_FAILED,
+	              MESSAGE_PENDING, db->clock(), err);
+	if (!rc)
+		rc = error_set(err, ERR_NOT_FOUND, "there is no failed message %lld", (long long)id);
+	return sq_end(db, rc < 0 ? rc : OK, err);
+}
+
+static int replay_some(struct sq_conn *c, uint32_t limit, usec_t now, uint32_t *ret,
+                       struct error *err)
+{
+	struct sq_totals totals = {.by_state[0] = 0};
+	sqlite3_stmt *st = sq_stmt(c,
+	                           REPLAY "WHERE id IN (SELECT id FROM herald_messages WHERE state=?2"
+	                                  " ORDER BY state_at,id LIMIT ?1)",
+	                           err);
+	int n, rc;
+
+	if (!st)
+		return err->code;
+	sqlite3_bind_int64(st, 1, limit);
+	sqlite3_bind_int(st, 2, MESSAGE_FAILED);
+	sqlite3_bind_int64(st, 3, now);
+	rc = sq_run(c, st, err);
+	if (rc)
+		return rc;
+	n = sqlite3_changes(c->handle);
+	*ret = (uint32_t)n;
+	totals.by_state[MESSAGE_FAILED] = -n;
+	totals.by_state[MESSAGE_PENDING] = n;
+	return n ? sq_totals_add(c, &totals, err) : OK;
+}
+
+int sq_replay_some(void *session, uint32_t limit, uint32_t *ret, struct error *err)
+{
+	struct sq_db *db = ((struct sq_session *)session)->db;
+	uint32_t n = 0;
+	int rc = sq_begin(db, err);
+
+	if (rc)
+		return rc;
+	rc = sq_end(db, replay_some(&db->writer, limit, db->clock(), &n, err), err);
+	if (!rc)
+		*ret = n;
+	return rc;
+}
+
+/* --- the scheduler ----------------------------------------------------------------------------------------- */
+
+int sq_scheduler_init(void *session, const struct scheduler_defaults *d, struct scheduler *ret,
+                      struct error *err)
+{
+	struct sq_db *db = ((struct sq_session *)session)->db;
+	struct scheduler_row row;
+	int rc = sq_begin(db, err);
+
+	if (rc)
+		return rc;
+	rc = sq_scheduler_read(&db->writer, &row, err);
+	if (rc == ERR_NOT_FOUND) {
+		row = scheduler_row_new(d);
+		rc = OK;
+	} else if (!rc) {
+		scheduler_row_configure(&row, d);
+	}
+	if (!rc)
+		rc = sq_scheduler_write(&db->writer, &row, err);
+	row.s.now = db->clock();
+	rc = sq_end(db, rc, err);
+	if (!rc)
+		*ret = row.s;
+	return rc;
+}
+
+int sq_scheduler_get(void *session, struct scheduler *ret, struct error *err)
+{
+	struct sq_session *s = session;
+	struct scheduler_row row;
+	struct sq_conn *c;
+	int rc = sq_reader(s, &c, err);
+
+	if (!rc)
+		rc = sq_scheduler_read(c, &row, err);
+	if (rc)
+		return rc;
+	row.s.now = s->db->clock();
+	*ret = row.s;
+	return OK;
+}
+
+int sq_scheduler_change(void *session, const struct scheduler_change *change, struct scheduler *ret,
+                        bool *ret_changed, struct error *err)
+{
+	struct sq_db *db = ((struct sq_session *)session)->db;
+	struct scheduler_row row;
+	bool changed = false;
+	int rc = sq_begin(db, err);
+
+	if (rc)
+		return rc;
+	rc = sq_scheduler_read(&db->writer, &row, err);
+	if (!rc) {
+		changed = scheduler_row_change(&row, change);
+		rc = sq_scheduler_write(&db->writer, &row, err);
+		row.s.now = db->clock();
+	}
+	rc = sq_end(db, rc, err);
+	if (rc)
+		return rc;
+	*ret = row.s;
+	*ret_changed = changed;
+	return OK;
+}
+
+/* --- runs -------------------------------------------------------------------------------------------------- */
+
+static int read_runs(struct sq_conn *c, int64_t before, uint64_t offset, uint32_t limit,
+                     struct run_page *page, struct error *err)
+{
+	sqlite3_stmt *count cleanup(sq_reset) = sq_stmt(c, "SELECT count(*) FROM herald_runs", err);
+	sqlite3_stmt *st cleanup(sq_reset) =
+		sq_stmt(c,
+	                "SELECT id,started_at,node,claimed,sent,failed,retried,lost,last_id,finished"
+	                " FROM herald_runs WHERE id<?1 ORDER BY id DESC LIMIT ?2 OFFSET ?3",
+	                err);
+	int rc = count && st ? sq_row(c, count, err) : err->code;
+
+	if (rc < 0)
+		return rc;
+	page->total = sqlite3_column_int64(count, 0);
+	page->items = arena_calloc(&page->arena, limit, sizeof(*page->items));
+	sqlite3_bind_int64(st, 1, before ? before : INT64_MAX);
+	sqlite3_bind_int64(st, 2, (int64_t)limit + 1);
+	sqlite3_bind_int64(st, 3, (int64_t)offset);
+	while ((rc = sq_row(c, st, err)) > 0) {
+		if (page->n == limit) {
+			page->more = true;
+			return OK;
+		}
+		page->items[page->n++] = (struct run){
+			.id = sqlite3_column_int64(st, 0),
+			.started_at = sqlite3_column_int64(st, 1),
+			.node = sq_text(st, 2, &page->arena),
+			.claimed = (uint32_t)sqlite3_column_int64(st, 3),
+			.sent = (uint32_t)sqlite3_column_int64(st, 4),
+			.failed = (uint32_t)sqlite3_column_int64(st, 5),
+			.retried = (uint32_t)sqlite3_column_int64(st, 6),
+			.lost = (uint32_t)sqlite3_column_int64(st, 7),
+			.last_id = sqlite3_column_int64(st, 8),
+			.finished = sqlite3_column_int(st, 9) != 0,
+		};
+	}
+	return rc;
+}
+
+int sq_runs(void *session, int64_t before, uint64_t offset, uint32_t limit, struct run_page *ret,
+            struct error *err)
+{
+	struct run_page page = {.n = 0};
+	struct sq_conn *c;
+	int rc = sq_reader(session, &c, err);
+
+	if (rc || (rc = sq_read_begin(c, err)))
+		return rc;
+	rc = sq_read_end(c, read_runs(c, before, offset, limit, &page, err), err);
+	if (rc)
+		run_page_release(&page);
+	else
+		*ret = page;
+	return rc;
+}
