@@ -1,13 +1,16 @@
 /*
  * What the store costs per message: fills a store, then claims and settles a part of it in batches.
  *
- *	store_bench URL [ROWS [BATCH [WORK [KEYS]]]]
+ *	store_bench URL [ROWS [BATCH [WORK [KEYS [SINGLES]]]]]
  *
  * ROWS messages are inserted (default 100,000; in calls of 5000), unless the store has as many pending.
  * WORK of them are claimed and settled as sent, BATCH at a time. KEYS=1 gives every message an
- * idempotency key, in ascending order.
+ * idempotency key, in ascending order. At last SINGLES messages are stored one by one through the writer,
+ * with 64 under way at any time.
  */
 #include <inttypes.h>
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +18,7 @@
 
 #include "alloc.h"
 #include "store.h"
+#include "writer.h"
 
 #define INSERT_BATCH 5000
 
@@ -105,6 +109,52 @@ static void drain(struct store_session *c, int64_t work, uint32_t batch, struct 
 	free(s);
 }
 
+struct single {
+	struct insert_job job;
+	struct message_draft draft;
+};
+
+static struct {
+	struct writer *writer;
+	_Atomic int64_t left;
+	sem_t idle;
+} singles;
+
+/* On the writer's thread: what is answered is submitted anew. */
+static void single_done(struct insert_job *job, int code, const struct error *err)
+{
+	must(code, err);
+	if (atomic_fetch_sub(&singles.left, 1) <= 0 || !writer_submit(singles.writer, job))
+		sem_post(&singles.idle);
+}
+
+static void insert_singles(struct store *s, int64_t n, struct error *err)
+{
+	static struct single single[64];
+	usec_t start = clock_mono(), spent;
+	size_t i;
+
+	must(writer_start(&singles.writer, s, 1000, err), err);
+	atomic_store(&singles.left, n);
+	sem_init(&singles.idle, 0, 0);
+	for (i = 0; i < ARRAY_SIZE(single); i++) {
+		single[i].draft = (struct message_draft){.phone = "+905551234567",
+		                                         .content = "Your code is 123456."};
+		single[i].job = (struct insert_job){.group = {.drafts = &single[i].draft, .n = 1},
+		                                    .done = single_done};
+		if (!writer_submit(singles.writer, &single[i].job))
+			abort();
+	}
+	for (i = 0; i < ARRAY_SIZE(single); i++)
+		while (sem_wait(&singles.idle))
+			;
+	spent = clock_mono() - start;
+	printf("single  %9" PRId64 " rows  %6.2f us each  %8.0f/s\n", n, (double)spent / (double)n,
+	       (double)n * 1e6 / (double)spent);
+	writer_stop(singles.writer);
+	sem_destroy(&singles.idle);
+}
+
 static void print_memory(void)
 {
 	char line[256];
@@ -140,6 +190,8 @@ int main(int argc, char **argv)
 	if (rows > 0)
 		insert(c, rows, number(argc, argv, 5, 0) != 0, &err);
 	drain(c, work, (uint32_t)batch, &err);
+	if (number(argc, argv, 6, 0) > 0)
+		insert_singles(s, number(argc, argv, 6, 0), &err);
 	print_memory();
 	store_session_close(c);
 	start = clock_mono();
