@@ -42,7 +42,6 @@ static int load_config(struct cli *c)
 		.argc = c->argc, .argv = c->argv, .command_flags = own, .environ = environ,
 	};
 	struct config_errors errors = CONFIG_ERRORS_INIT;
-	struct buf text = BUF_INIT;
 	size_t n = 0;
 	int result = CLI_DONE;
 
@@ -50,13 +49,11 @@ static int load_config(struct cli *c)
 		own[n] = (struct config_flag){c->command->flags[n].name, c->command->flags[n].value != NULL};
 	own[n] = (struct config_flag){"json", false};
 	if (config_load(&c->cfg, &sources, &errors) != OK) {
-		config_errors_write(&errors, &text);
-		fputs(text.data, stderr);
+		cli_report_config(c, &errors);
 		result = CLI_USAGE;
 	}
 	c->argc = sources.argc;
 	config_errors_release(&errors);
-	buf_release(&text);
 	return result;
 }
 

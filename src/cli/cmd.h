@@ -69,7 +69,8 @@ must_check bool cli_flag_double(const struct cli *c, const char *name, double mi
 
 /* Prints "herald COMMAND: text" to stderr. Control characters in it are made harmless. */
 void cli_report(const struct cli *c, const char *fmt, ...) printf_like(2, 3);
-int cli_fail(const struct cli *c, const struct error *err);                /* reports; CLI_FAILED */
+void cli_report_config(const struct cli *c, const struct config_errors *errors);
+int cli_fail(const struct cli *c, const struct error *err); /* reports; CLI_FAILED */
 int cli_usage(const struct cli *c, const char *fmt, ...) printf_like(2, 3); /* and how to get help; CLI_USAGE */
 
 /* A JSON value on stdout, a line end behind it. */

@@ -16,12 +16,9 @@ static int missing(const struct cli *c)
 static int check_serve(const struct cli *c)
 {
 	struct config_errors errors = CONFIG_ERRORS_INIT;
-	struct buf text = BUF_INIT;
 	int code = config_check_serve(&c->cfg, &errors);
 
-	config_errors_write(&errors, &text);
-	fputs(text.data, stderr);
-	buf_release(&text);
+	cli_report_config(c, &errors);
 	config_errors_release(&errors);
 	return code == OK ? CLI_DONE : CLI_USAGE;
 }

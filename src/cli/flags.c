@@ -156,6 +156,14 @@ void cli_report(const struct cli *c, const char *fmt, ...)
 	va_end(ap);
 }
 
+void cli_report_config(const struct cli *c, const struct config_errors *errors)
+{
+	for (size_t i = 0; i < errors->n; i++)
+		cli_report(c, "%s", errors->line[i]);
+	if (errors->dropped)
+		cli_report(c, "and %zu more", errors->dropped);
+}
+
 int cli_fail(const struct cli *c, const struct error *err)
 {
 	cli_report(c, "%s", err->text);
