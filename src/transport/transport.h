@@ -1,7 +1,7 @@
 /*
  * Sends requests to the webhook, many at once, and tells how each ended. It knows HTTP and nothing of
  * messages. One thread (the dispatcher's) makes all calls; the callback runs inside transport_start()
- * or transport_run().
+ * or transport_run(). SIGPIPE must be ignored by the process or blocked in that thread.
  *
  * It never sends a request twice: what was begun once either gets an answer, or ends as BROKEN.
  */
