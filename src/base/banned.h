@@ -22,7 +22,11 @@
 #pragma GCC poison strcpy strcat sprintf vsprintf gets strncpy strncat strtok
 #pragma GCC poison atoi atol atoll atof
 #pragma GCC poison localtime gmtime ctime asctime
-#pragma GCC poison rand srand
+#pragma GCC poison srand
 #pragma GCC poison tmpnam mktemp tempnam
+
+/* OpenSSL's headers name parameters `rand`, so only calls of it are made impossible. */
+#undef rand
+#define rand() banned_rand_use_random_u64()
 
 #endif
