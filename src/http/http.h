@@ -5,8 +5,9 @@
  * there to the writer (group commit); everything else that needs the store goes to one of `workers` threads,
  * each with a store session of its own. When the writer or the workers are behind, clients are told 503.
  *
- * Order of calls: http_open, http_start, …, http_stop_accepting, http_finish, http_close. All of them
- * from one thread (main's); the store, writer, cache, dispatch and metrics must outlive http_close().
+ * Order of calls: http_open, http_start, …, http_stop_accepting, http_finish, writer_stop, http_close. All
+ * from one thread (main's). The store, cache, dispatch and metrics must outlive http_close(). The writer
+ * must have ended before it: a create that http_finish() cut off is still the writer's.
  */
 #ifndef HERALD_HTTP_H
 #define HERALD_HTTP_H
@@ -34,7 +35,7 @@ struct http_options {
 	unsigned max_connections;  /* over all threads; further ones are closed at once; >= api_threads */
 	size_t max_body;           /* bytes, an ordinary request */
 	size_t max_batch_body;     /* bytes, a batch create */
-	usec_t request_timeout;    /* from a request's first byte (or the connect) to its last */
+	usec_t request_timeout;    /* for a request's line, headers and body to come in */
 	const char *messages_keys; /* comma-separated; NULL or "": the group answers 500 */
 	const char *scheduler_keys;
 	size_t max_content;        /* code points of a message's content */
@@ -45,6 +46,7 @@ struct http_options {
 	struct store *store;
 	struct writer *writer;
 	struct cache *cache;       /* may be NULL: /cached answers an empty page */
+	bool redis;                /* the cache is Redis: /health reports it, else it says "disabled" */
 	struct dispatch *dispatch; /* may be NULL (role api): "run now" answers 503 */
 	struct metrics *metrics;
 };

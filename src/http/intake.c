@@ -1,0 +1,333 @@
+#include "intake.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+#include "api_thread.h"
+#include "headers.h"
+#include "http_internal.h"
+#include "request.h"
+
+/* --- out -------------------------------------------------------------------------------------------- */
+
+static void add_header(struct MHD_Response *response, const char *name, const char *value)
+{
+	/* Fails for want of memory only; the answer is still true without it. */
+	(void)MHD_add_response_header(response, name, value);
+}
+
+static struct MHD_Response *make_response(struct request *r)
+{
+	struct answer *a = &r->answer;
+	struct MHD_Response *response;
+	struct buf allow = BUF_INIT;
+	char number[16];
+
+	/* The body stays in the request, which outlives the response. */
+	response = MHD_create_response_from_buffer(a->body.len, a->body.data, MHD_RESPMEM_PERSISTENT);
+	if (!response)
+		return NULL;
+	if (a->body.len)
+		add_header(response, "Content-Type", a->content_type ? a->content_type : "application/json");
+	add_header(response, "X-Correlation-Id", r->headers.correlation_id);
+	if (a->allow) {
+		route_allow(a->allow, &allow);
+		add_header(response, "Allow", allow.data);
+		buf_release(&allow);
+	}
+	if (a->retry_after) {
+		snprintf(number, sizeof(number), "%d", a->retry_after);
+		add_header(response, "Retry-After", number);
+	}
+	if (a->replayed)
+		add_header(response, "Idempotency-Replayed", "true");
+	if (a->minimal)
+		add_header(response, "Preference-Applied", "return=minimal");
+	if (a->authenticate)
+		add_header(response, "WWW-Authenticate", "Bearer");
+	if (a->close || atomic_load_explicit(&r->http->stopping, memory_order_relaxed))
+		add_header(response, "Connection", "close");
+	return response;
+}
+
+static enum MHD_Result send_answer(struct request *r, struct MHD_Connection *mhd)
+{
+	struct MHD_Response *response = make_response(r);
+	const usec_t by = clock_mono() + WRITE_TIMEOUT +
+	                  (usec_t)(r->answer.body.len / WRITE_BYTES_PER_SEC) * USEC_PER_SEC;
+	enum MHD_Result ok;
+
+	if (!response)
+		return MHD_NO;
+	connection_enter(&r->thread->connections, r->conn, CONNECTION_WRITING, by);
+	ok = MHD_queue_response(mhd, (unsigned)r->answer.status, response);
+	MHD_destroy_response(response);
+	return ok;
+}
+
+/* Answers in the middle of a body, where libmicrohttpd cannot: nothing of this answer has been sent before, and
+ * the one before it was complete, so the socket's buffer has room for these few bytes. */
+static void send_raw(struct request *r)
+{
+	struct answer *a = &r->answer;
+	struct buf out = BUF_INIT;
+
+	buf_addf(&out, "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n", a->status,
+	         MHD_get_reason_phrase_for((unsigned)a->status), a->body.len);
+	if (a->retry_after)
+		buf_addf(&out, "Retry-After: %d\r\n", a->retry_after);
+	buf_addf(&out, "X-Correlation-Id: %s\r\nConnection: close\r\n\r\n", r->headers.correlation_id);
+	buf_add(&out, a->body.data, a->body.len);
+	(void)!send(r->conn->fd, out.data, out.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	buf_release(&out);
+	r->conn->linger = true;
+}
+
+void intake_too_slow(struct connection *c)
+{
+	struct request *r = c->request;
+
+	if (!*r->headers.correlation_id)
+		headers_new_correlation_id(r->headers.correlation_id);
+	answer_error(&r->answer, API_REQUEST_TIMEOUT);
+	send_raw(r);
+}
+
+/* --- in --------------------------------------------------------------------------------------------- */
+
+static struct connection *connection_of(struct MHD_Connection *mhd)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return info->socket_context;
+}
+
+void *intake_line(void *cls, const char *target, struct MHD_Connection *mhd)
+{
+	struct api_thread *t = cls;
+	struct request *r = api_thread_request(t);
+	struct connection *c = connection_of(mhd);
+
+	r->http = t->http;
+	r->thread = t;
+	r->conn = c;
+	r->started = clock_mono();
+	c->request = r;
+	connection_enter(&t->connections, c, CONNECTION_READING, r->started + t->http->o.request_timeout);
+	if (target)
+		buf_addstr(&r->target, target);
+	return r;
+}
+
+/* Path and query of the target: "/path?query", or the same behind "http://host". */
+static const char *split_target(struct request *r, size_t *ret_path_len)
+{
+	const char *path = r->target.data, *mark;
+
+	if (strncasecmp(path, "http://", 7) == 0) {
+		path += 7;
+		path += strcspn(path, "/?");
+	}
+	mark = strchr(path, '?');
+	*ret_path_len = mark ? (size_t)(mark - path) : strlen(path);
+	r->query = mark ? mark + 1 : "";
+	r->query_len = strlen(r->query);
+	return path;
+}
+
+static size_t body_limit(const struct http *h, const struct route *route)
+{
+	switch (route->body) {
+	case BODY_JSON:
+	case BODY_OPTIONAL_JSON:
+		return h->o.max_body;
+	case BODY_BATCH:
+		return h->o.max_batch_body;
+	case BODY_NONE:
+		break;
+	}
+	return SMALL_BODY;
+}
+
+static void refuse_body(struct request *r)
+{
+	char limit[32];
+
+	snprintf(limit, sizeof(limit), "%zu", r->body_limit);
+	details_add_json(&r->answer.details, "limit", limit);
+	answer_error(&r->answer, API_BODY_TOO_LARGE);
+}
+
+static void check_access(struct request *r, const struct headers *in)
+{
+	const struct keyring *keys = &r->http->keys[r->route->access];
+	const char *key = in->api_key ? in->api_key : in->authorization ? auth_bearer(in->authorization) : NULL;
+
+	if (r->route->access == ACCESS_OPEN)
+		return;
+	if (!keys->n)
+		answer_error(&r->answer, API_NO_KEY_CONFIGURED);
+	else if (!key || !keyring_has(keys, key, strlen(key)))
+		answer_error(&r->answer, API_UNAUTHORIZED);
+}
+
+/* Everything that can be said before the body is there. Leaves an answer when it is a refusal. */
+static void judge_headers(struct request *r, const struct headers *in, const char *method)
+{
+	struct answer *a = &r->answer;
+	struct route_match m;
+	const char *path;
+	size_t path_len;
+
+	r->method = method_parse(method);
+	path = split_target(r, &path_len);
+	m = route_find(r->method, path, path_len);
+	r->route = m.route;
+	r->id = m.id;
+
+	if (in->malformed) {
+		a->close = true; /* where this request ends is anyone's guess */
+		answer_error(a, API_MALFORMED_REQUEST);
+	} else if (in->count > HEADERS_MAX || in->bytes > HEADER_BYTES_MAX) {
+		answer_error(a, API_HEADERS_TOO_LARGE);
+	} else if (r->target.len > TARGET_MAX) {
+		answer_error(a, API_TARGET_TOO_LONG);
+	} else if (!m.allowed) {
+		answer_error(a, API_NO_SUCH_PATH);
+	} else if (r->method == METHOD_OPTIONS) {
+		a->status = MHD_HTTP_NO_CONTENT;
+		a->allow = m.allowed;
+	} else if (!m.route) {
+		answer_error(a, API_METHOD_NOT_ALLOWED);
+		a->allow = m.allowed;
+	} else {
+		check_access(r, in);
+	}
+	if (a->status)
+		return;
+
+	r->body_limit = body_limit(r->http, r->route);
+	if (in->has_body && r->route->body != BODY_NONE &&
+	    !media_type_json(in->content_type, r->route->body == BODY_BATCH, &r->headers.ndjson)) {
+		answer_error(a, API_MEDIA_TYPE);
+	} else if (in->content_length > r->body_limit) {
+		refuse_body(r);
+	} else if (in->content_length > SMALL_BODY) {
+		if (http_body_reserve(r->http, (size_t)in->content_length))
+			r->body_reserved = (size_t)in->content_length;
+		else
+			answer_error(a, API_OVERLOADED);
+	}
+}
+
+static enum MHD_Result begin(struct request *r, struct MHD_Connection *mhd, const char *method)
+{
+	struct headers in;
+
+	headers_read(mhd, &in, &r->headers);
+	judge_headers(r, &in, method);
+	if (!r->answer.status || !in.has_body)
+		return MHD_YES; /* answered in the last call: an answer now would cost the connection */
+	if (!r->answer.close && !in.expects_continue && !in.chunked && in.content_length <= SMALL_BODY) {
+		/* Reading over a small body is cheaper than a new connection. */
+		r->discard_body = true;
+		return MHD_YES;
+	}
+	r->answer.close = true;
+	r->conn->linger = true;
+	return send_answer(r, mhd);
+}
+
+static enum MHD_Result take_body(struct request *r, const char *data, size_t *len)
+{
+	const size_t n = *len, total = r->body_seen + n;
+
+	*len = 0;
+	r->body_seen = total;
+	if (r->discard_body)
+		return MHD_YES;
+	if (total > r->body_limit) {
+		refuse_body(r);
+	} else if (total > SMALL_BODY && total > r->body_reserved) {
+		/* Chunked: nobody said how much will come. */
+		const size_t more = MIN_OF(total, r->body_limit - total) + (total - r->body_reserved);
+
+		if (http_body_reserve(r->http, more))
+			r->body_reserved += more;
+		else
+			answer_error(&r->answer, API_OVERLOADED);
+	}
+	if (r->answer.status) {
+		send_raw(r);
+		return MHD_NO;
+	}
+	if (r->route->body != BODY_NONE)
+		buf_add(&r->body, data, n);
+	return MHD_YES;
+}
+
+static void go_outside(struct request *r, struct MHD_Connection *mhd)
+{
+	r->outside = true;
+	connection_enter(&r->thread->connections, r->conn, CONNECTION_WORKING, USEC_NEVER);
+	MHD_suspend_connection(mhd);
+}
+
+/* The request is complete. */
+static enum MHD_Result end(struct request *r, struct MHD_Connection *mhd)
+{
+	if (r->answer.status)
+		return send_answer(r, mhd);
+	if (r->route->place == PLACE_INLINE) {
+		if (r->route->handle(r, NULL) == HANDLED_DONE)
+			return send_answer(r, mhd);
+		go_outside(r, mhd);
+	} else if (workers_submit(&r->http->workers, r)) {
+		go_outside(r, mhd);
+	} else {
+		answer_error(&r->answer, API_OVERLOADED);
+		return send_answer(r, mhd);
+	}
+	return MHD_YES;
+}
+
+enum MHD_Result intake_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *method,
+                               const char *version, const char *upload, size_t *upload_len, void **context)
+{
+	struct request *r = *context;
+
+	(void)cls;
+	(void)url;
+	(void)version;
+	if (!r->begun) {
+		r->begun = true;
+		return begin(r, mhd, method);
+	}
+	if (*upload_len)
+		return take_body(r, upload, upload_len);
+	return end(r, mhd);
+}
+
+void intake_completed(void *cls, struct MHD_Connection *mhd, void **context, enum MHD_RequestTerminationCode code)
+{
+	struct api_thread *t = cls;
+	struct request *r = *context;
+
+	(void)mhd;
+	if (!r)
+		return;
+	*context = NULL;
+	r->conn->request = NULL;
+	observe_request(&t->http->observe, r, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+	if (r->body_reserved)
+		http_body_unreserve(t->http, r->body_reserved);
+	r->body_reserved = 0;
+	connection_enter(&t->connections, r->conn, CONNECTION_IDLE, clock_mono() + IDLE_TIMEOUT);
+	if (r->outside)
+		r->conn = NULL; /* cut off: it comes back to api_thread_release() */
+	else
+		api_thread_recycle(t, r);
+}

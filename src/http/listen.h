@@ -1,0 +1,15 @@
+/* The listening sockets: one per API thread on the same address (SO_REUSEPORT), so that the kernel spreads
+ * connections over the threads without a lock of ours. */
+#ifndef HERALD_LISTEN_H
+#define HERALD_LISTEN_H
+
+#include <stddef.h>
+
+#include "error.h"
+
+/* Binds n sockets (non-blocking, close-on-exec) and listens. fds: n places, all -1 unless OK. *ret_port: the
+ * port bound. url: "http://HOST:PORT". ERR_CONFIG. */
+must_check int listen_open(const char *host, int port, int *fds, size_t n, int *ret_port, char *url,
+                           size_t url_size, struct error *err);
+
+#endif

@@ -1,0 +1,22 @@
+/* Messages, attempts, runs and the scheduler as the API shows them. Pure; thread-safe. */
+#ifndef HERALD_RENDER_H
+#define HERALD_RENDER_H
+
+#include <jansson.h> /* ahead of json_out.h, which then leaves it its names */
+
+#include "json_out.h"
+#include "store.h"
+
+void render_message(struct json_out *j, const struct message *m);
+/* A message just stored, or, for a repeated create, as it was then: the first answer once more. */
+void render_created(struct json_out *j, const struct message_draft *m);
+void render_attempt(struct json_out *j, const struct attempt *a);
+void render_run(struct json_out *j, const struct run *r);
+void render_scheduler(struct json_out *j, const struct scheduler *s, int64_t backlog);
+void render_counts(struct json_out *j, const struct store_counts *c);
+
+/* When the last of `backlog` messages will have been tried, if nothing is added or retried; 0: never, or not
+ * to be foretold (stopped, continuous, nothing waiting). */
+usec_t scheduler_drains_at(const struct scheduler *s, int64_t backlog);
+
+#endif

@@ -1,0 +1,119 @@
+#include "workers.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "clock.h"
+#include "http_internal.h"
+#include "log.h"
+#include "request.h"
+#include "thread.h"
+
+#define WAITING_PER_WORKER 64
+#define REOPEN_AFTER USEC_PER_SEC
+
+struct session {
+	struct store_session *c; /* NULL: the store is away */
+	usec_t tried_at;
+};
+
+void workers_init(struct workers *w, struct http *h, size_t n)
+{
+	*w = (struct workers){.http = h, .n = n, .threads = xcalloc(n, sizeof(*w->threads))};
+	queue_init(&w->jobs, n * WAITING_PER_WORKER, false);
+}
+
+static void session_open(struct session *s, struct store *store)
+{
+	struct error err = ERROR_INIT;
+	const usec_t now = clock_mono();
+
+	if (s->c || (s->tried_at && now - s->tried_at < REOPEN_AFTER))
+		return;
+	s->tried_at = now;
+	if (store_session_open(store, &s->c, &err) != OK) {
+		s->c = NULL;
+		log_warn("the API has no database session", kv_str("error", err.text));
+	}
+}
+
+static void session_check(struct session *s)
+{
+	struct error err = ERROR_INIT;
+
+	if (store_ping(s->c, &err) == OK)
+		return;
+	log_warn("an API worker gives up its database session", kv_str("error", err.text));
+	store_session_close(s->c);
+	s->c = NULL;
+}
+
+static void serve(struct session *s, struct request *r)
+{
+	session_open(s, r->http->o.store);
+	if (!s->c && r->route->place != PLACE_ANYWAY) {
+		answer_error(&r->answer, API_STORE_DOWN);
+		request_answered(r);
+		return;
+	}
+	/* HANDLED_LATER: the request is not ours any more, so what it says about the store cannot be read. */
+	if (r->route->handle(r, s->c) == HANDLED_LATER)
+		return;
+	if (r->store_failed && s->c)
+		session_check(s);
+	request_answered(r);
+}
+
+static void *work(void *arg)
+{
+	struct workers *w = arg;
+	struct session s = {0};
+	struct queue_item *item;
+
+	while ((item = queue_wait(&w->jobs, 1, USEC_NEVER, NULL)))
+		serve(&s, container_of(item, struct request, item));
+	if (s.c)
+		store_session_close(s.c);
+	return NULL;
+}
+
+int workers_start(struct workers *w, struct error *err)
+{
+	for (; w->started < w->n; w->started++) {
+		char name[16];
+		int code;
+
+		snprintf(name, sizeof(name), "api-worker-%u", (unsigned)(w->started % 100));
+		code = thread_start(&w->threads[w->started], name, work, w, err);
+		if (code != OK)
+			return code;
+	}
+	return OK;
+}
+
+bool workers_submit(struct workers *w, struct request *r)
+{
+	return queue_push(&w->jobs, &r->item);
+}
+
+void workers_stop(struct workers *w)
+{
+	struct queue_item *item, *next;
+
+	/* What still waits when the API threads are gone has lost its client. */
+	queue_close(&w->jobs);
+	for (item = queue_take(&w->jobs, 0, NULL); item; item = next) {
+		next = item->next;
+		request_answered(container_of(item, struct request, item));
+	}
+	for (size_t i = 0; i < w->started; i++)
+		thread_join(w->threads[i]);
+	w->started = 0;
+}
+
+void workers_release(struct workers *w)
+{
+	queue_destroy(&w->jobs);
+	free(w->threads);
+}
