@@ -136,6 +136,7 @@ bool cli_flag_double(const struct cli *c, const char *name, double min, double m
 	return false;
 }
 
+static void report(const struct cli *c, const char *fmt, va_list ap) printf_like(2, 0);
 static void report(const struct cli *c, const char *fmt, va_list ap)
 {
 	struct error text;

@@ -214,6 +214,7 @@ static void ended(struct upload *u, struct slot *s, CURLcode code)
 	case ERR_INVALID:
 		if (!report_refused(u, s, json_object_get(answer.body, "details"))) {
 			u->failure = err;
+			u->failure.code = ERR_PERMANENT; /* the call is wrong, and not a row */
 		} else if (!u->options.skip_refused) {
 			error_set(&u->failure, ERR_INVALID, "the server refused rows");
 		} else if (s->batch.rows) {

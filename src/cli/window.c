@@ -28,7 +28,7 @@ bool window_more(struct window *w)
 		memmove(w->memory, w->memory + w->start, w->len);
 		w->start = 0;
 	}
-	if (w->cap - w->len < WINDOW_CHUNK && w->cap < WINDOW_MAX) {
+	if (w->cap - w->len < WINDOW_CHUNK / 4 && w->cap < WINDOW_MAX) {
 		w->cap = MIN_OF(WINDOW_MAX, w->cap + WINDOW_CHUNK);
 		w->memory = xrealloc(w->memory, w->cap);
 	}
