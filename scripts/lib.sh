@@ -67,6 +67,18 @@ need_packages() {
 	$_ok || die "could not install: $_missing"
 }
 
+# The database servers of tests/servers, as programs alone: no service, and no cluster of PostgreSQL's
+# packaging, which its installation would otherwise set up.
+need_servers() {
+	_conf=/etc/postgresql-common/createcluster.d/herald-tests.conf
+	if [ -n "$(missing_packages postgresql-15)" ]; then
+		as_root mkdir -p ${_conf%/*}
+		printf 'create_main_cluster = false\n' | as_root tee $_conf >/dev/null
+	fi
+	need_packages postgresql-15 mariadb-server-core mariadb-client-core
+	[ ! -e $_conf ] || as_root rm -f $_conf
+}
+
 # need_tool COMMAND PACKAGE: prints the path of COMMAND. When it is not installed it is unpacked from
 # its Debian package into build/tools, so that no service of that package is ever set up.
 need_tool() {
