@@ -135,7 +135,6 @@ static CURLcode set_up(struct http_slot *s)
 	SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	SET(CURLOPT_POST, 1L);
 	SET(CURLOPT_HTTPHEADER, s->header);
-	SET(CURLOPT_USERAGENT, c->user_agent);
 	SET(CURLOPT_PRIVATE, s);
 	SET(CURLOPT_ERRORBUFFER, s->curl_error);
 

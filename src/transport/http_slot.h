@@ -14,7 +14,6 @@
 /* The same for all slots of a transport; outlives them. */
 struct http_slot_config {
 	const char *url;
-	const char *user_agent;
 	const char *ca_file;         /* may be NULL */
 	const char *capture_header;  /* may be NULL */
 	size_t capture_len;

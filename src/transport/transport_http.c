@@ -160,7 +160,6 @@ static void http_close(struct transport *base)
 	if (t->epoll_fd >= 0)
 		close(t->epoll_fd);
 	free_ptr(&t->config.url);
-	free_ptr(&t->config.user_agent);
 	free_ptr(&t->config.ca_file);
 	free_ptr(&t->config.capture_header);
 	free(t->slots);
@@ -168,13 +167,15 @@ static void http_close(struct transport *base)
 	free(t);
 }
 
-static void add_header(struct http_transport *t, const char *text)
+static void add_header(struct http_transport *t, const char *name, const char *value)
 {
+	char *text = xasprintf("%s:%s%s", name, *value ? " " : "", value);
 	struct curl_slist *list = curl_slist_append(t->config.headers, text);
 
 	if (!list)
 		panic("out of memory");
 	t->config.headers = list;
+	free(text);
 }
 
 static void copy_options(struct http_transport *t, const struct transport_options *o)
@@ -182,7 +183,6 @@ static void copy_options(struct http_transport *t, const struct transport_option
 	struct http_slot_config *c = &t->config;
 
 	c->url = xstrdup(o->url);
-	c->user_agent = o->user_agent ? xstrdup(o->user_agent) : NULL;
 	c->ca_file = o->ca_file && *o->ca_file ? xstrdup(o->ca_file) : NULL;
 	c->capture_header = o->capture_header ? xstrdup(o->capture_header) : NULL;
 	c->capture_len = c->capture_header ? strlen(c->capture_header) : 0;
@@ -195,14 +195,14 @@ static void copy_options(struct http_transport *t, const struct transport_option
 	c->closesocket = close_socket;
 	c->owner = t;
 
-	add_header(t, "Content-Type: application/json");
-	add_header(t, "Expect:"); /* never ask before a large body: it costs a round trip */
-	if (o->auth_key && *o->auth_key) {
-		char *text = xasprintf("x-ins-auth-key: %s", o->auth_key);
-
-		add_header(t, text);
-		free(text);
-	}
+	add_header(t, "Content-Type", "application/json");
+	/* Not as CURLOPT_USERAGENT: libcurl would format that line anew for each request. */
+	if (o->user_agent && *o->user_agent)
+		add_header(t, "User-Agent", o->user_agent);
+	if (o->auth_key && *o->auth_key)
+		add_header(t, "x-ins-auth-key", o->auth_key);
+	add_header(t, "Accept", ""); /* an empty one takes out libcurl's own, which says nothing */
+	add_header(t, "Expect", ""); /* never ask before a large body: it costs a round trip */
 }
 
 static int check_url(const char *url, struct error *err)
