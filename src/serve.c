@@ -193,6 +193,7 @@ static int open_http(struct server *s, struct error *err)
 		.store = s->store,
 		.writer = s->writer,
 		.cache = s->cache,
+		.redis = *cfg->redis_url,
 		.dispatch = s->dispatch,
 		.metrics = s->metrics,
 	};
