@@ -72,8 +72,8 @@ void transport_close(struct transport *t);
  * with all others: transport_timeout() is 0 until then. May be called from within `done`. */
 must_check bool transport_start(struct transport *t, const struct transport_request *r);
 
-/* Does all I/O that is ready, calls `done` for what has ended. Call when the fd is readable or the timeout has
- * passed. */
+/* Does all I/O that is ready, calls `done` for what has ended. Call when the fd is readable or the timeout
+ * has passed. */
 void transport_run(struct transport *t);
 int transport_fd(const struct transport *t);      /* epoll-able */
 usec_t transport_timeout(const struct transport *t); /* from now; USEC_NEVER: none */
