@@ -234,12 +234,14 @@ bool cursor_read(const char *text, size_t len, enum cursor_kind kind, const stru
 	bool ok = false;
 
 	if (len <= 2 * CURSOR_BYTES && base64url_decode(&bytes, text, len) && bytes.len == CURSOR_BYTES) {
+		uint64_t mark;
+
 		at = (const unsigned char *)bytes.data;
 		ok = take(&at, 1) == CURSOR_VERSION;
-		ok = take(&at, 8) == cursor_mark(kind, filters, at + 8, CURSOR_BYTES - 9) && ok;
+		mark = take(&at, 8);
+		ok = ok && mark == cursor_mark(kind, filters, at, CURSOR_BYTES - 9);
 	}
 	if (ok) {
-		at = (const unsigned char *)bytes.data + 9;
 		ret->position.at = (usec_t)take(&at, 8);
 		ret->position.id = (int64_t)take(&at, 8);
 		ret->position.lane = (int)(int32_t)take(&at, 4);
