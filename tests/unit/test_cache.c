@@ -59,7 +59,7 @@ static size_t walk(struct cache *c, uint32_t limit, unsigned *seen, size_t seen_
 
 static void test_urls(void **state)
 {
-	static const char *const bad[] = {"", "memory", "mem:", "redis://:secret@h", "rediss://h", "x:", NULL};
+	static const char *const bad[] = {"", "memory", "mem:", "redas://:secret@h", "x:", NULL};
 	struct cache *c;
 
 	(void)state;
@@ -76,13 +76,15 @@ static void test_urls(void **state)
 	assert_int_equal(cache_open(&c, &o, NULL), ERR_CONFIG);
 }
 
-static void test_redis_is_not_in_this_build(void **state)
+static void test_redis_may_be_left_out(void **state)
 {
 	struct cache_options o = {.url = "redis://localhost", .max_entries = 10};
 	struct error err = ERROR_INIT;
 	struct cache *c;
 
 	(void)state;
+	if (strstr(cache_drivers(), "redis"))
+		skip();
 	assert_int_equal(cache_open(&c, &o, &err), ERR_CONFIG);
 	assert_string_equal(err.text, "this build has no redis cache driver; built in: memory, none");
 }
@@ -303,7 +305,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_urls),
-		cmocka_unit_test(test_redis_is_not_in_this_build),
+		cmocka_unit_test(test_redis_may_be_left_out),
 		cmocka_unit_test(test_none_keeps_nothing),
 		cmocka_unit_test(test_put_list_drop),
 		cmocka_unit_test(test_bad_cursors_and_limits),

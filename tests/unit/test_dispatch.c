@@ -19,7 +19,7 @@
 #include "text.h"
 #include "transport_fake.h"
 
-#ifdef __SANITIZE_THREAD__
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define MANY 20000
 #else
 #define MANY 100000
