@@ -112,6 +112,7 @@ static void claim_retries(struct mem_db *db, const struct claim_request *r, stru
 static void claim_from_beat(struct mem_db *db, const struct claim_request *r, struct claim_batch *b)
 {
 	struct pacing *p = &db->scheduler.s.pacing, next;
+	struct run_end this = {.run = 0};
 	struct mem_run *run;
 	uint32_t grant;
 
@@ -146,7 +147,9 @@ static void claim_from_beat(struct mem_db *db, const struct claim_request *r, st
 	run->tally.closed |= next.interval && !next.left;
 	if (b->n)
 		run->r.last_id = b->items[b->n - 1].id;
-	check_run(db, run, &b->ended);
+	check_run(db, run, &this);
+	if (!b->ended.run)
+		b->ended = this;
 	*p = next;
 	b->more = next.interval ? next.left > 0 : b->n == grant;
 	b->next_at = b->more && !next.interval ? b->now : claim_next_at(p, b->answer, soonest(db, r));

@@ -216,7 +216,8 @@ static int record_run(struct claimer *cl, const struct pacing *next, struct erro
 	return sq_run(cl->c, st, err);
 }
 
-/* Within the write transaction. Leaves n == 0 and answer WAIT when there is nothing to write. */
+/* Within the write transaction. Leaves the answer WAIT when there is nothing to write; a beat that runs out
+ * of work is closed, which is. */
 static int claim_from_beat(struct claimer *cl, struct error *err)
 {
 	struct claim_batch *b = &cl->batch;
@@ -293,7 +294,7 @@ static int claim_now(struct sq_db *db, struct claimer *cl, struct error *err)
 	b->now = db->clock();
 	b->lease_until = b->now + cl->r->lease;
 	rc = cl->r->free_retries ? claim_retries(cl, err) : claim_from_beat(cl, err);
-	if (!rc && (cl->lost_race || (b->answer != PACING_OPEN && !b->n))) {
+	if (!rc && (cl->lost_race || b->answer == PACING_WAIT || b->answer == PACING_STOPPED)) {
 		sq_abandon(db);
 		return OK;
 	}

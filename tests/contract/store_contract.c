@@ -1,0 +1,28 @@
+/* The store's contract, over the driver of the URL given: store_contract URL. In it, %s stands for a
+ * directory that is made for each test. */
+#include <stdio.h>
+
+#include "contract.h"
+
+int main(int argc, char **argv)
+{
+	int failed = 0;
+
+	if (argc != 2) {
+		fprintf(stderr, "usage: store_contract URL\n");
+		return 2;
+	}
+	contract_url = argv[1];
+#define RUN(name) failed += _cmocka_run_group_tests(#name, name##_tests, name##_count, NULL, NULL)
+	RUN(insert);
+	RUN(claim);
+	RUN(settle);
+	RUN(runs);
+	RUN(recover);
+	RUN(list);
+	RUN(steer);
+	RUN(threads);
+	RUN(durable);
+	RUN(model);
+	return failed ? 1 : 0;
+}
