@@ -333,8 +333,6 @@ static void recover_row(struct mem_db *db, struct row *row, const struct recover
 {
 	int state = recovered_state(r, row->m.attempts, row->m.lost + 1);
 	struct record *rec = add_record(row, attempt_seq(row->m.fence, VERDICT_LOST));
-	struct mem_run *run = row->run ? find_run(db, row->run) : NULL;
-	struct run_end end;
 
 	if (rec) {
 		rec->attempt = (struct attempt){
@@ -354,8 +352,6 @@ static void recover_row(struct mem_db *db, struct row *row, const struct recover
 		row->m.due_at = now;
 	count_outcome(db, row, VERDICT_LOST);
 	mem_move(db, row, state, now);
-	if (run)
-		check_run(db, run, &end);
 	result->pending += row_status(state) == MESSAGE_PENDING;
 	result->unknown += state == MESSAGE_UNKNOWN;
 	result->failed += state == MESSAGE_FAILED;
@@ -367,6 +363,8 @@ int mem_recover(void *session, const struct recover_request *r, struct recover_r
 	struct mem_db *db = session;
 	struct recover_result result = {.next_expiry = USEC_NEVER};
 	const struct order *sending = &db->by_state[MESSAGE_SENDING];
+	struct settle_result unlisted = {.ended_n = 0};
+	int64_t oldest = 0;
 	struct row *row;
 	uint32_t taken = 0;
 	size_t i = 0;
@@ -384,8 +382,11 @@ int mem_recover(void *session, const struct recover_request *r, struct recover_r
 		} else {
 			recover_row(db, row, r, now, &result);
 			taken++;
+			if (row->run && (!oldest || row->run < oldest))
+				oldest = row->run;
 		}
 	}
+	end_runs(db, oldest, &unlisted);
 	if (sending->n)
 		result.next_expiry = order_at(sending, 0).at;
 	pthread_mutex_unlock(&db->lock);
