@@ -18,8 +18,15 @@ struct cache {
 static const struct cache_driver *const drivers[] = {
 	&cache_driver_memory,
 	&cache_driver_none,
+#ifdef HERALD_REDIS
+	&cache_driver_redis,
+#endif
 };
+#ifdef HERALD_REDIS
+static const char driver_names[] = "memory, none, redis";
+#else
 static const char driver_names[] = "memory, none";
+#endif
 
 const char *cache_drivers(void)
 {

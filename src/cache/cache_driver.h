@@ -21,6 +21,7 @@ struct cache_driver {
 
 extern const struct cache_driver cache_driver_memory;
 extern const struct cache_driver cache_driver_none;
+extern const struct cache_driver cache_driver_redis; /* in builds with the feature `redis` */
 
 /* What every driver says to a cursor it did not hand out. */
 int cache_bad_cursor(struct error *err);
