@@ -19,6 +19,7 @@
 struct dispatch;
 struct metrics;
 
+/* Texts are copied. metrics may be NULL. */
 struct dispatch_options {
 	struct store *store;
 	struct cache *cache;
@@ -43,6 +44,8 @@ struct dispatch_options {
 	uint32_t alert_after;  /* runs in a row; 0: only for 410 */
 };
 
+/* ERR_CONFIG: the lease is too short, or a URL, a secret or message_id_from is malformed. Connects to
+ * nothing yet. */
 must_check int dispatch_open(struct dispatch **ret, const struct dispatch_options *options, struct error *err);
 must_check int dispatch_start(struct dispatch *d, struct error *err);
 
@@ -50,7 +53,8 @@ must_check int dispatch_start(struct dispatch *d, struct error *err);
 void dispatch_poke(struct dispatch *d);
 
 /* "Run now": one beat if the pacing allows it. Blocks until the claim is made (not until it is sent).
- * ERR_CONFLICT: too early, ret->next_at says when. */
+ * ERR_CONFLICT: too early, ret->next_at says when. ERR_CONFIG: no webhook URL. ERR_TRANSIENT: the store is
+ * away, or the dispatcher stops. */
 struct dispatch_run {
 	int64_t run;
 	uint32_t claimed;

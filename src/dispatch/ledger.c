@@ -48,8 +48,9 @@ static void came_back(struct dispatch *d)
 {
 	struct ledger *l = &d->l;
 
-	if (l->away)
-		log_info("the store works again for the dispatcher", kv_uint("failures", l->failures));
+	if (!l->away)
+		return;
+	log_info("the store works again for the dispatcher", kv_uint("failures", l->failures));
 	l->away = false;
 	l->failures = 0;
 	l->complain_at = 0;

@@ -66,6 +66,8 @@ static void take_mail(struct dispatch *d)
 			supply_given_back(d, container_of(note, struct parcel, note));
 			break;
 		case NOTE_GONE:
+			/* Also what was claimed just before the scheduler stopped. */
+			supply_give_back(d, true);
 			d->w.gone.out = false;
 			break;
 		case NOTE_ALERT:

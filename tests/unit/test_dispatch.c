@@ -1,12 +1,14 @@
 /*
- * The dispatcher as a whole, over the memory store and the transport that exists on paper: what is
- * claimed, when, how outcomes end in the store, and how it stops.
+ * The dispatcher as a whole, over each store of this build and the transport that exists on paper: what
+ * is claimed, when, how outcomes end in the store, and how it stops.
  */
+#include <ftw.h>
 #include <setjmp.h>
-#include <stdatomic.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -61,17 +63,23 @@ int __wrap_store_settle(struct store_session *c, struct settlement *s, size_t n,
 	return __real_store_settle(c, s, n, ret, err);
 }
 
+static char directory[] = "/tmp/herald-dispatch-XXXXXX";
+static bool on_disk;
+
 static struct rig rig_new(void)
 {
 	static int serial;
 	struct rig r = {0};
-	struct store_options so = {.url = "memory:"};
+	char url[128] = "memory:";
+	struct store_options so = {.url = url};
 	struct cache_options co = {.url = "memory:", .max_entries = 1000};
 	struct error err = ERROR_INIT;
 
 	log_init(LOG_OFF, LOG_LOGFMT, 2);
 	atomic_store(&settle_faults, 0);
 	serial++;
+	if (on_disk)
+		snprintf(url, sizeof(url), "sqlite:%s/%d.db", directory, serial);
 	if (store_open(&r.store, &so, &err) || store_session_open(r.store, &r.session, &err) ||
 	    cache_open(&r.cache, &co, &err))
 		fail_msg("%s", err.text);
@@ -860,6 +868,26 @@ static void test_refusals(void **state)
 	rig_free(&r);
 }
 
+static int make_directory(void **state)
+{
+	(void)state;
+	return mkdtemp(directory) ? 0 : -1;
+}
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+static int remove_directory(void **state)
+{
+	(void)state;
+	return nftw(directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -890,5 +918,11 @@ int main(void)
 		cmocka_unit_test(test_hurry),
 		cmocka_unit_test(test_refusals),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	int failed = cmocka_run_group_tests_name("memory", tests, NULL, NULL);
+
+	if (strstr(store_drivers(), "sqlite")) {
+		on_disk = true;
+		failed += cmocka_run_group_tests_name("sqlite", tests, make_directory, remove_directory);
+	}
+	return failed;
 }
