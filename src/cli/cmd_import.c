@@ -118,6 +118,7 @@ static bool find_format(struct import *im, const char *path, const char *flag)
 	} else if (ends_with(path, ".csv") || ends_with(path, ".tsv")) {
 		im->options.format = ROW_CSV;
 	} else {
+		rewind(im->file); /* a copy of standard input stands at its end */
 		do
 			c = getc(im->file);
 		while (c == ' ' || c == '\n' || c == '\r' || c == '\t' || c == 0xef || c == 0xbb || c == 0xbf);

@@ -113,7 +113,7 @@ int cmd_openapi(struct cli *c)
 	struct error err = ERROR_INIT;
 	int result = CLI_DONE;
 
-	if (!text_equal(c->cfg.origin[CONFIG_client_url], "default") || !c->host->openapi)
+	if (!text_starts_with(c->cfg.origin[CONFIG_client_url], "default") || !c->host->openapi)
 		return openapi_of_server(c);
 	if (c->host->openapi(&c->cfg, &text, &err) == OK)
 		printf("%s%s", text.data, text.len && text.data[text.len - 1] == '\n' ? "" : "\n");

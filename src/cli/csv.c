@@ -71,12 +71,13 @@ static char *closing_quote(char *s, const char *end, bool at_end, bool *ret_doub
 enum csv_result csv_split(char *data, size_t len, bool at_end, char separator, struct csv_record *ret)
 {
 	struct span spans[CSV_FIELDS_MAX];
-	char *at = data, *end = data + len, *start;
+	char *at = data, *end, *start;
 	size_t n = 0;
 	uint64_t newlines = 1;
 
 	if (!len)
 		return at_end ? CSV_END : CSV_MORE;
+	end = data + len;
 	for (;;) {
 		struct span *f;
 

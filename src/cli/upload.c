@@ -4,8 +4,8 @@
  * has to be repeated: the server is busy (503, Retry-After), or the connection broke. The first error for good
  * is kept and ends everything.
  *
- * Limits: a server that has answered before is waited for GIVE_UP long without any success; one that never
- * has is an error at once.
+ * Limits: a server that has answered before is waited for GIVE_UP long without any success. One that never
+ * has: not to be connected is an error at once, cut connections are one after UNANSWERED_MAX.
  */
 #include "upload.h"
 
@@ -16,6 +16,7 @@
 
 #define SLOTS (UPLOAD_IN_FLIGHT + 1)
 #define GIVE_UP (5 * USEC_PER_MINUTE)
+#define UNANSWERED_MAX 3
 #define PAUSE_DEFAULT USEC_PER_SEC
 #define PAUSE_MAX USEC_PER_MINUTE
 #define POLL_MSEC 200
@@ -37,6 +38,7 @@ struct upload {
 	struct upload_counts counts;
 	size_t flying;
 	bool answered;
+	int unanswered; /* connections cut before the first answer */
 	usec_t last_success;
 	struct error failure; /* .code OK: none */
 };
@@ -206,7 +208,8 @@ static void ended(struct upload *u, struct slot *s, CURLcode code)
 		break;
 	case ERR_TRANSIENT:
 	case ERR_UNCERTAIN:
-		if (answer.status || u->answered)
+		if (answer.status || u->answered ||
+		    (err.code == ERR_UNCERTAIN && u->unanswered++ < UNANSWERED_MAX))
 			repeat_later(u, s, answer.retry_after, &err);
 		else
 			u->failure = err;
