@@ -83,7 +83,6 @@ static struct MHD_Daemon *start_daemon(struct api_thread *t)
 	                        MHD_OPTION_LISTEN_SOCKET, t->listen_fd,
 	                        MHD_OPTION_CONNECTION_LIMIT, t->http->o.max_connections + 1,
 	                        MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,
-	                        MHD_OPTION_STRICT_FOR_CLIENT, 1,
 	                        MHD_OPTION_URI_LOG_CALLBACK, intake_line, t,
 	                        MHD_OPTION_NOTIFY_COMPLETED, intake_completed, t,
 	                        MHD_OPTION_NOTIFY_CONNECTION, on_connection, t,

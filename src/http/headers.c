@@ -60,12 +60,36 @@ static void take_idempotency_key(struct request_headers *keep, const char *value
 	keep->has_idempotency_key = true;
 }
 
+/* RFC 9110 section 5.6.2 */
+static bool is_name(const char *s, size_t len)
+{
+	static const char other[] = "!#$%&'*+-.^_`|~";
+
+	for (size_t i = 0; i < len; i++) {
+		const char c = s[i];
+
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+		      (c && strchr(other, c))))
+			return false;
+	}
+	return len > 0;
+}
+
+static bool is_value(const char *s, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (((unsigned char)s[i] < 0x20 && s[i] != '\t') || s[i] == 0x7f)
+			return false;
+	return true;
+}
+
 void headers_take(struct headers *h, const char *name, size_t name_len, const char *value, size_t value_len)
 {
 	struct request_headers *keep = h->keep;
 
 	h->count++;
 	h->bytes += name_len + value_len + 4;
+	h->malformed |= !is_name(name, name_len) || !is_value(value, value_len);
 	if (NAME_IS("x-ins-auth-key")) {
 		h->api_key = value;
 	} else if (NAME_IS("authorization")) {
@@ -78,6 +102,8 @@ void headers_take(struct headers *h, const char *name, size_t name_len, const ch
 		take_encoding(h, value, value_len);
 	} else if (NAME_IS("idempotency-key")) {
 		take_idempotency_key(keep, value, value_len);
+	} else if (NAME_IS("host")) {
+		h->hosts++;
 	} else if (NAME_IS("expect")) {
 		h->expects_continue = true;
 	} else if (NAME_IS("prefer")) {
@@ -96,14 +122,16 @@ static enum MHD_Result take(void *cls, enum MHD_ValueKind kind, const char *name
 	return MHD_YES;
 }
 
-void headers_read(struct MHD_Connection *mhd, struct headers *ret, struct request_headers *keep)
+void headers_read(struct MHD_Connection *mhd, const char *version, struct headers *ret,
+                  struct request_headers *keep)
 {
 	*ret = (struct headers){.keep = keep};
 	MHD_get_connection_values_n(mhd, MHD_HEADER_KIND, take, ret);
 	if (!*keep->correlation_id)
 		headers_new_correlation_id(keep->correlation_id);
 	ret->malformed |= ret->chunked && ret->has_content_length;
-	ret->has_body = ret->chunked || ret->content_length > 0;
+	ret->malformed |= ret->hosts > 1 || (!ret->hosts && strcmp(version, "HTTP/1.0") != 0);
+	ret->has_body = ret->chunked || ret->content_length > 0 || ret->malformed;
 }
 
 static const char *skip_blank(const char *s)

@@ -16,13 +16,17 @@ struct headers {
 	const char *api_key, *authorization, *content_type;
 	uint64_t content_length; /* 0 when chunked */
 	bool has_content_length, chunked;
-	bool has_body;
+	bool has_body; /* or may have one, when malformed */
+	size_t hosts;
 	bool expects_continue;
-	bool malformed; /* its framing can be read in two ways, or not at all */
+	bool malformed; /* it can be read in two ways, or not at all */
 	struct request_headers *keep;
 };
 
-void headers_read(struct MHD_Connection *mhd, struct headers *ret, struct request_headers *keep);
+/* libmicrohttpd 0.9.75's own strict mode is not used: it sends the head of its refusals twice, misses a blank
+ * before the colon, and lets Content-Length pass beside Transfer-Encoding. */
+void headers_read(struct MHD_Connection *mhd, const char *version, struct headers *ret,
+                  struct request_headers *keep);
 
 /* One header; what headers_read() does for each. */
 void headers_take(struct headers *h, const char *name, size_t name_len, const char *value, size_t value_len);

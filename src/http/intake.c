@@ -138,6 +138,17 @@ static const char *split_target(struct request *r, size_t *ret_path_len)
 	return path;
 }
 
+static bool is_target(const struct buf *target)
+{
+	for (size_t i = 0; i < target->len; i++) {
+		const unsigned char c = (unsigned char)target->data[i];
+
+		if (c <= ' ' || c >= 0x7f)
+			return false;
+	}
+	return true;
+}
+
 static size_t body_limit(const struct http *h, const struct route *route)
 {
 	switch (route->body) {
@@ -188,7 +199,7 @@ static void judge_headers(struct request *r, const struct headers *in, const cha
 	r->route = m.route;
 	r->id = m.id;
 
-	if (in->malformed) {
+	if (in->malformed || !is_target(&r->target)) {
 		a->close = true; /* where this request ends is anyone's guess */
 		answer_error(a, API_MALFORMED_REQUEST);
 	} else if (in->count > HEADERS_MAX || in->bytes > HEADER_BYTES_MAX) {
@@ -223,13 +234,14 @@ static void judge_headers(struct request *r, const struct headers *in, const cha
 	}
 }
 
-static enum MHD_Result begin(struct request *r, struct MHD_Connection *mhd, const char *method)
+static enum MHD_Result begin(struct request *r, struct MHD_Connection *mhd, const char *method,
+                             const char *version)
 {
 	struct headers in;
 
-	headers_read(mhd, &in, &r->headers);
+	headers_read(mhd, version, &in, &r->headers);
 	judge_headers(r, &in, method);
-	if (!r->answer.status || !in.has_body)
+	if (!r->answer.status || (!in.has_body && !r->answer.close))
 		return MHD_YES; /* answered in the last call: an answer now would cost the connection */
 	if (!r->answer.close && !in.expects_continue && !in.chunked && in.content_length <= SMALL_BODY) {
 		/* Reading over a small body is cheaper than a new connection. */
@@ -301,10 +313,9 @@ enum MHD_Result intake_request(void *cls, struct MHD_Connection *mhd, const char
 
 	(void)cls;
 	(void)url;
-	(void)version;
 	if (!r->begun) {
 		r->begun = true;
-		return begin(r, mhd, method);
+		return begin(r, mhd, method, version);
 	}
 	if (*upload_len)
 		return take_body(r, upload, upload_len);
