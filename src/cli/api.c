@@ -220,6 +220,10 @@ static int refusal(const struct api_request *r, const struct api *a, const struc
 	case 503:
 		code = ERR_TRANSIENT;
 		break;
+	case 502:
+	case 504:
+		code = ERR_UNCERTAIN; /* a proxy's: it does not know either */
+		break;
 	default:
 		code = answer->status >= 400 && answer->status < 500 ? ERR_INVALID : ERR_PERMANENT;
 	}

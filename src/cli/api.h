@@ -35,8 +35,8 @@ void api_answer_release(struct api_answer *answer);
 /*
  * path: with its query, from the root. body: JSON, may be NULL. *ret (release it) is filled in whatever the
  * outcome. OK for 2xx only; else ERR_NOT_FOUND (404), ERR_CONFLICT (409), ERR_INVALID (other 4xx),
- * ERR_TRANSIENT (429, 503, no connection: nothing was done), ERR_UNCERTAIN (the connection broke: it may have
- * been done), ERR_PERMANENT (anything else).
+ * ERR_TRANSIENT (429, 503, no connection: nothing was done), ERR_UNCERTAIN (502, 504, the connection broke: it
+ * may have been done), ERR_PERMANENT (anything else).
  */
 must_check int api_call(struct api *a, const char *method, const char *path, const struct buf *body,
                         struct api_answer *ret, struct error *err);

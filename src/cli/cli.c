@@ -47,7 +47,8 @@ static int load_config(struct cli *c)
 
 	for (; n < COMMAND_FLAGS_MAX && c->command->flags[n].name; n++)
 		own[n] = (struct config_flag){c->command->flags[n].name, c->command->flags[n].value != NULL};
-	own[n] = (struct config_flag){"json", false};
+	if (c->command->kind != COMMAND_SERVER)
+		own[n] = (struct config_flag){"json", false};
 	if (config_load(&c->cfg, &sources, &errors) != OK) {
 		cli_report_config(c, &errors);
 		result = CLI_USAGE;

@@ -23,6 +23,7 @@ struct cli_flag {
 
 enum command_kind {
 	COMMAND_BARE,   /* reads no configuration */
+	COMMAND_SERVER, /* runs by the configuration and has no result to print */
 	COMMAND_LOCAL,  /* works with the configuration */
 	COMMAND_CLIENT, /* talks to a running server */
 };

@@ -243,6 +243,7 @@ static int send_rows(struct import *im, struct row_reader *reader, struct error 
 	struct upload_batch *batch = NULL;
 	enum row_result result;
 	struct row row;
+	uint64_t sent = 0;
 	int code;
 
 	while ((result = row_next(reader, &row, err)) == ROW_OK || result == ROW_BAD) {
@@ -260,6 +261,7 @@ static int send_rows(struct import *im, struct row_reader *reader, struct error 
 		}
 		add_row(&batch->body, &row, &im->prefix);
 		upload_add(batch, row.line);
+		sent++;
 		if (upload_full(batch)) {
 			upload_submit(im->upload, batch);
 			batch = NULL;
@@ -269,7 +271,12 @@ static int send_rows(struct import *im, struct row_reader *reader, struct error 
 		return error_prefix(err, "%s", im->name);
 	if (batch)
 		upload_submit(im->upload, batch);
-	return upload_finish(im->upload, err);
+	code = upload_finish(im->upload, err);
+	if (code == OK && sent != im->good)
+		return error_set(err, ERR_INVALID, "%s: the file was changed while it was being read: %llu good "
+		                 "rows, then %llu", im->name, (unsigned long long)im->good,
+		                 (unsigned long long)sent);
+	return code;
 }
 
 static int send_pass(struct import *im, struct api *api, struct upload_counts *ret, struct error *err)

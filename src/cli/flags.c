@@ -25,7 +25,8 @@ static int unknown_flag(const struct cli *c, const char *flag, size_t len)
 
 	for (int i = 0; i < COMMAND_FLAGS_MAX && c->command->flags[i].name; i++)
 		suggest_offer(&s, c->command->flags[i].name);
-	suggest_offer(&s, "json");
+	if (c->command->kind != COMMAND_SERVER)
+		suggest_offer(&s, "json");
 	suggest_offer(&s, "help");
 	if (s.best[0])
 		result = cli_usage(c, "unknown flag --%s; did you mean --%s?", name, s.best);
@@ -43,7 +44,7 @@ static int take_flag(struct cli *c, int *at)
 	const struct cli_flag *flag;
 	int i;
 
-	if (len == 4 && memcmp(name, "json", 4) == 0 && !equals) {
+	if (c->command->kind != COMMAND_SERVER && len == 4 && memcmp(name, "json", 4) == 0 && !equals) {
 		c->json = true;
 		return CLI_DONE;
 	}

@@ -1,5 +1,3 @@
-#include <string.h>
-
 #include "cmd.h"
 
 static void print_flag(FILE *out, const char *name, const char *value, const char *help)
@@ -31,7 +29,8 @@ void help_command(FILE *out, const struct command *command)
 	        *command->arguments ? " " : "", command->arguments, command->summary, command->help);
 	for (int i = 0; i < COMMAND_FLAGS_MAX && command->flags[i].name; i++)
 		print_flag(out, command->flags[i].name, command->flags[i].value, command->flags[i].help);
-	print_flag(out, "json", NULL, "machine-readable output");
+	if (command->kind != COMMAND_SERVER)
+		print_flag(out, "json", NULL, "machine-readable output");
 	print_flag(out, "help", NULL, "this text");
 	if (command->kind == COMMAND_CLIENT) {
 		print_flag(out, "url", "URL", "the server (HERALD_URL; default http://SERVER_HOST:SERVER_PORT)");
@@ -40,7 +39,7 @@ void help_command(FILE *out, const struct command *command)
 	}
 	if (command->kind != COMMAND_BARE)
 		print_flag(out, "config", "FILE", "YAML file to read (HERALD_CONFIG)");
-	if (strcmp(command->name, "serve") == 0) {
+	if (command->kind == COMMAND_SERVER) {
 		config_help(&options);
 		fprintf(out, "\n%s", options.data);
 	}

@@ -19,6 +19,7 @@
 #define UNANSWERED_MAX 3
 #define PAUSE_DEFAULT USEC_PER_SEC
 #define PAUSE_MAX USEC_PER_MINUTE
+#define NOTICE_EVERY (10 * USEC_PER_SEC)
 #define POLL_MSEC 200
 
 enum state { FREE, FILLING, QUEUED, FLYING };
@@ -39,7 +40,7 @@ struct upload {
 	size_t flying;
 	bool answered;
 	int unanswered; /* connections cut before the first answer */
-	usec_t last_success;
+	usec_t last_success, last_notice;
 	struct error failure; /* .code OK: none */
 };
 
@@ -176,11 +177,22 @@ static bool report_refused(struct upload *u, struct slot *s, json_t *details)
 
 /* --- transfers ------------------------------------------------------------------------------------------ */
 
-static void repeat_later(struct upload *u, struct slot *s, usec_t pause, const struct error *why)
+static void give_notice(struct upload *u, usec_t pause, const struct error *why, usec_t now)
 {
 	struct buf text = BUF_INIT;
-	usec_t now = clock_mono();
 	char wait[DURATION_TEXT];
+
+	if (u->last_notice && now - u->last_notice < NOTICE_EVERY)
+		return;
+	u->last_notice = now;
+	buf_addf(&text, "%s; trying again in %s", why->text, duration_format(pause, wait));
+	u->options.notice(u->options.arg, text.data);
+	buf_release(&text);
+}
+
+static void repeat_later(struct upload *u, struct slot *s, usec_t pause, const struct error *why)
+{
+	usec_t now = clock_mono();
 
 	if (now - u->last_success > GIVE_UP) {
 		u->failure = *why;
@@ -189,9 +201,7 @@ static void repeat_later(struct upload *u, struct slot *s, usec_t pause, const s
 	pause = MIN_OF(pause ? pause : PAUSE_DEFAULT, PAUSE_MAX);
 	s->state = QUEUED;
 	s->not_before = now + pause;
-	buf_addf(&text, "%s; trying again in %s", why->text, duration_format(pause, wait));
-	u->options.notice(u->options.arg, text.data);
-	buf_release(&text);
+	give_notice(u, pause, why, now);
 }
 
 static void ended(struct upload *u, struct slot *s, CURLcode code)

@@ -37,7 +37,7 @@ struct upload_options {
 
 	/* A row that the server refuses, though it looked right from here. */
 	void (*refused)(void *arg, uint64_t line, const char *why);
-	/* Something worth a line: a busy server is waited for. */
+	/* Something worth a line, not too often: a busy server is waited for. */
 	void (*notice)(void *arg, const char *text);
 	/* Called often; for progress. False: stop. */
 	bool (*tick)(void *arg);
