@@ -22,14 +22,13 @@ int sq_error(struct sq_conn *c, int code, const char *what, struct error *err)
 	case SQLITE_FULL:
 		return error_set(err, ERR_TRANSIENT, "cannot %s: the disk is full", what);
 	case SQLITE_IOERR:
-		/* The limit on file sizes and quotas do not come as SQLITE_FULL. */
-		if (sys == ENOSPC || sys == EDQUOT || sys == EFBIG)
+		/* Its errno is lost on the way up; only ENOSPC comes as SQLITE_FULL. */
+		if (code == SQLITE_IOERR_WRITE)
 			return error_set(err, ERR_TRANSIENT,
-			                 "cannot %s: the disk is full (or a limit on the file's size "
-			                 "is reached)",
+			                 "cannot %s: writing to the file failed (is a quota or a limit on "
+			                 "file sizes reached?)",
 			                 what);
-		return error_errno(err, ERR_TRANSIENT, sys, "cannot %s: input/output error %d", what,
-		                   code);
+		return error_set(err, ERR_TRANSIENT, "cannot %s: input/output error %d", what, code);
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
 		return error_set(err, ERR_TRANSIENT, "cannot %s: another program holds the database",
@@ -41,7 +40,7 @@ int sq_error(struct sq_conn *c, int code, const char *what, struct error *err)
 		return error_errno(err,
 		                   sys == EMFILE || sys == ENFILE || sys == ENOSPC ? ERR_TRANSIENT
 		                                                                   : ERR_PERMANENT,
-		                   sys, "cannot open the database file");
+		                   sys, "cannot open the database file or create its log beside it");
 	case SQLITE_CORRUPT:
 		return error_set(err, ERR_PERMANENT, "cannot %s: the database file is damaged (%s)",
 		                 what, c->handle ? sqlite3_errmsg(c->handle) : sqlite3_errstr(code));
@@ -51,6 +50,10 @@ int sq_error(struct sq_conn *c, int code, const char *what, struct error *err)
 		if (code == SQLITE_READONLY_DBMOVED)
 			return error_set(err, ERR_PERMANENT,
 			                 "cannot %s: the database file was moved or deleted", what);
+		if (code == SQLITE_READONLY_DIRECTORY || code == SQLITE_READONLY_CANTINIT)
+			return error_set(err, ERR_PERMANENT,
+			                 "cannot %s: no permission to create the log beside the file",
+			                 what);
 		return error_set(err, ERR_PERMANENT, "cannot %s: the database is read-only", what);
 	default:
 		return error_set(err, ERR_PERMANENT, "cannot %s: %s", what,
