@@ -1,0 +1,121 @@
+/* Bodies of the API. The first byte chooses what the rest is: a message, a scheduler change, a batch as an array or
+ * as lines. Whatever is taken must hold what the store relies on, and whatever is refused must say why in JSON. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "batch.h"
+#include "body.h"
+#include "render.h"
+#include "text.h"
+
+#define MAX_CONTENT 20
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void require(bool ok)
+{
+	if (!ok)
+		abort();
+}
+
+static void require_json(const char *text, size_t len)
+{
+	json_t *doc = json_loadb(text, len, 0, NULL);
+
+	require(doc != NULL);
+	json_decref(doc);
+}
+
+static void check_draft(const struct message_draft *m)
+{
+	struct buf out = BUF_INIT;
+	struct json_out j = json_begin(&out);
+	size_t len = strlen(m->content);
+
+	require(phone_valid(m->phone));
+	require(len && utf8_valid(m->content, len) && utf8_length(m->content, len) <= MAX_CONTENT);
+	require(!m->idempotency_key ||
+	        text_is_token(m->idempotency_key, strlen(m->idempotency_key), MESSAGE_KEY_MAX));
+	require(!m->metadata || strlen(m->metadata) <= MESSAGE_METADATA_MAX);
+	render_created(&j, m);
+	require_json(out.data, out.len);
+	buf_release(&out);
+}
+
+static void check_refusal(struct details *d, enum api_error e)
+{
+	struct answer a;
+
+	require(d->n > 0);
+	answer_init(&a);
+	buf_release(&a.details.members);
+	a.details = *d;
+	answer_error(&a, e);
+	require_json(a.body.data, a.body.len);
+	*d = a.details;
+	a.details.members = (struct buf)BUF_INIT;
+	answer_release(&a);
+}
+
+static void one_batch(enum batch_format format, const char *text, size_t len, struct arena *a, struct details *d)
+{
+	struct message_draft *drafts;
+	enum api_error error;
+	size_t n;
+
+	if (batch_parse(format, text, len, MAX_CONTENT, a, &drafts, &n, d, &error) != OK) {
+		check_refusal(d, error);
+		return;
+	}
+	require(n > 0 && n <= BATCH_ROWS_MAX);
+	for (size_t i = 0; i < n; i++)
+		check_draft(&drafts[i]);
+}
+
+static void one_body(bool message, const char *text, size_t len, struct arena *a, struct details *d)
+{
+	struct scheduler_change c = SCHEDULER_CHANGE_NONE;
+	struct message_draft m;
+	json_t *doc;
+	bool nul;
+
+	if (body_json(text, len, SIZE_MAX, &doc, &nul, d) != OK) {
+		check_refusal(d, nul ? API_INVALID : API_MALFORMED_JSON);
+		return;
+	}
+	if (message && body_draft(doc, MAX_CONTENT, SIZE_MAX, a, &m, d)) {
+		check_draft(&m);
+	} else if (!message && body_scheduler_change(doc, &c, d)) {
+		require(c.interval >= -1 && c.batch != 0 && c.batch <= PACING_BATCH_MAX && c.failure_rate <= 1);
+	} else {
+		check_refusal(d, API_INVALID);
+	}
+	json_decref(doc);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct details d = {.members = BUF_INIT};
+	struct arena a = ARENA_INIT;
+	const char *text;
+
+	if (!size)
+		return 0;
+	text = (const char *)data + 1;
+	size--;
+	switch (data[0]) {
+	case 'a':
+		one_batch(BATCH_ARRAY, text, size, &a, &d);
+		break;
+	case 'l':
+		one_batch(BATCH_LINES, text, size, &a, &d);
+		break;
+	default:
+		one_body(data[0] == 'm', text, size, &a, &d);
+		break;
+	}
+	arena_release(&a);
+	buf_release(&d.members);
+	return 0;
+}
