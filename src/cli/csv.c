@@ -140,13 +140,11 @@ char csv_separator(const char *data, size_t len)
 {
 	bool quoted = false;
 
-	for (size_t i = 0; i < len; i++) {
+	for (size_t i = 0; i < len && data[i] != '\n'; i++) {
 		if (data[i] == '"')
 			quoted = !quoted;
 		else if (!quoted && (data[i] == ',' || data[i] == ';' || data[i] == '\t'))
 			return data[i];
-		else if (!quoted && data[i] == '\n')
-			break;
 	}
 	return ',';
 }

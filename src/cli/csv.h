@@ -40,8 +40,9 @@ enum csv_result {
 /* at_end: nothing follows the data. The bytes of a record may be changed (doubled quotes are joined). */
 enum csv_result csv_split(char *data, size_t len, bool at_end, char separator, struct csv_record *ret);
 
-/* The separator that a header line uses: the first comma, semicolon or tab outside of quotes; a comma when
- * there is none. */
+/* The separator that a header uses: in its first line (the data up to a line end, quoted or not, so that it does
+ * not matter how much more is at hand), the first comma, semicolon or tab outside of quotes; a comma when there
+ * is none. */
 char csv_separator(const char *data, size_t len);
 
 #endif

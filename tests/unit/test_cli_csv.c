@@ -185,6 +185,7 @@ static void test_separator(void **state)
 	assert_int_equal(csv_separator("a\tb", 3), '\t');
 	assert_int_equal(csv_separator("\"a,b\";c", 7), ';');
 	assert_int_equal(csv_separator("a\nb;c", 5), ',');
+	assert_int_equal(csv_separator("\"a\nb\";c", 7), ',');
 	assert_int_equal(csv_separator("", 0), ',');
 	assert_int_equal(csv_split(text, strlen(text), true, ';', &r), CSV_RECORD);
 	assert_int_equal(r.n, 2);
