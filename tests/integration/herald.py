@@ -362,12 +362,13 @@ def batch_ids(data):
 
 
 class Request:
-    """One request that the receiver has read whole. `at` is seconds since 1970; `nth` counts the
-    requests of the same Idempotency-Key, from 1."""
+    """One request that the receiver has read whole. `at` is seconds since 1970, to compare with what herald says;
+    `mono` measures the time between two requests, which a clock that is being set would falsify; `nth`
+    counts the requests of the same Idempotency-Key, from 1."""
 
     def __init__(self, n, line, headers, body):
         self.n, self.line, self.headers, self.body = n, line, headers, body
-        self.at = time.time()
+        self.at, self.mono = time.time(), time.monotonic()
         self.key = headers.get("idempotency-key")
         self.nth = 0
 

@@ -157,11 +157,11 @@ def test_backoff_grows_and_ends(herald, sink):
     assert RFC3339.fullmatch(eventually(waiting, step=0.005)["nextAttemptAt"])
     m = h.wait_status(m, "failed")
     assert m["attempts"] == 4 and "500" in m["lastError"]
-    at = [r.at for r in s.requests]
+    at = [r.mono for r in s.requests]
     gaps = [b - a for a, b in zip(at, at[1:])]
     assert len(gaps) == 3
     for gap, least in zip(gaps, (0.2, 0.6, 0.6)):
-        assert gap >= least - 0.001
+        assert gap >= least - 0.01
 
 
 @pytest.mark.parametrize("form", ["seconds", "date"])
@@ -175,7 +175,7 @@ def test_retry_after_is_honoured(herald, sink, form):
     h = herald(WEBHOOK_URL=s.url, RETRY_BACKOFF="10ms")
     h.wait_status(h.create(), "sent")
     first, second = s.requests
-    assert second.at - first.at >= 1.999
+    assert second.mono - first.mono >= 1.99
 
 
 def test_absurd_retry_after_does_not_break_anything(herald, sink):
@@ -306,7 +306,7 @@ def test_send_at(herald, sink):
     assert h.get(later)["status"] == "pending"
     h.wait_status(later, "sent")
     assert s.contents() == ["now", "later"]
-    assert s.requests[1].at >= at - 0.002
+    assert s.requests[1].at >= at - 0.1
 
 
 def test_continuous_mode_sends_as_it_comes(herald, sink):

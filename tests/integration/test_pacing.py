@@ -1,16 +1,11 @@
 """At most `batch` attempts per interval, whatever happens to the process, and no beat left out while it lives."""
-import datetime
 import random
 import time
 
-from herald import SLOW, eventually, reply, reset
+from herald import SLOW, reply, reset
 
 INTERVAL = 0.2
 BATCH = 2
-
-
-def seconds(stamp):
-    return datetime.datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp()
 
 
 def paced(herald, s, **env):
@@ -31,7 +26,7 @@ def check_pace(h, s):
     for message, attempt, run, started in h.query(
             "SELECT message, attempt, run, started_at FROM herald_attempts"):
         assert run in opened, f"attempt {attempt} of {message} outside of all beats"
-        assert started / 1e6 >= opened[run] - 0.001
+        assert started / 1e6 >= opened[run] - 0.05  # the wall clock may be corrected in between
         per_run[run] = per_run.get(run, 0) + 1
         attempts[message] = attempts.get(message, 0) + 1
     assert per_run and max(per_run.values()) <= BATCH
@@ -46,7 +41,7 @@ def check_pace(h, s):
 
     # The same from outside alone: a request may come late, but however long one watches, there are no more
     # than the beats that can have opened in that time, plus one for the lateness.
-    at = sorted(r.at for r in s.requests)
+    at = sorted(r.mono for r in s.requests)
     for i, first in enumerate(at):
         for j in range(i, len(at)):
             beats = int((at[j] - first) / INTERVAL) + 2
@@ -54,11 +49,13 @@ def check_pace(h, s):
     return times
 
 
-def check_no_beat_left_out(times, since, until):
+def check_no_beat_left_out(times, *alive):
     """Between two moments of a live process with work, no gap is as long as a beat left out."""
-    inside = [t for t in times if since <= t <= until]
-    assert len(inside) >= 2
-    gaps = [b - a for a, b in zip(inside, inside[1:])]
+    gaps = []
+    for since, until in alive:
+        inside = [t for t in times if since <= t <= until]
+        gaps += [b - a for a, b in zip(inside, inside[1:])]
+    assert gaps, "the process never lived long enough to show anything"
     assert max(gaps) < 2 * INTERVAL * SLOW, f"a beat was left out: {max(gaps):.3f} s"
 
 
@@ -70,7 +67,7 @@ def test_steady(herald, sink):
     work = time.time()
     h.wait_stats(sent=40, timeout=30)
     times = check_pace(h, s)
-    check_no_beat_left_out(times, work, begin + 3.5)
+    check_no_beat_left_out(times, (work, begin + 3.5))
 
 
 def test_retries_spend_the_same_budget(herald, sink):
@@ -89,7 +86,7 @@ def test_slow_answers_do_not_stretch_the_beat(herald, sink):
     work = time.time()
     h.wait_stats(sent=20, timeout=30)
     times = check_pace(h, s)
-    check_no_beat_left_out(times, work, work + 1.8)
+    check_no_beat_left_out(times, (work, work + 1.8))
 
 
 def test_a_concurrency_below_the_batch_takes_the_beat_in_parts(herald, sink):
@@ -125,7 +122,7 @@ def test_over_stop_and_start(herald, sink):
 def test_over_orderly_restarts(herald, sink):
     s = sink()
     h = paced(herald, s)
-    h.create_many(60)
+    h.create_many(120)
     alive = []
     rng = random.Random(2)
     for _ in range(8):
@@ -134,12 +131,9 @@ def test_over_orderly_restarts(herald, sink):
         alive.append((begin, time.time()))
         h.stop()
         h.start()
-    begin = time.time()
-    eventually(lambda: h.stats()["sent"] >= 50, timeout=60)
-    alive.append((begin, time.time()))
-    h.wait_stats(sent=60, timeout=60)
+    h.wait_stats(sent=120, timeout=60)
     times = check_pace(h, s)
-    check_no_beat_left_out(times, *alive[-1])
+    check_no_beat_left_out(times, *alive)
     assert max(s.seen.values()) == 1
 
 
