@@ -19,6 +19,9 @@
 
 #define TIME_LIMIT USEC_PER_SEC           /* for a page, waiting for one's turn included */
 #define TIME_ENOUGH (300 * USEC_PER_MSEC) /* no new step after this */
+/* After a page that failed, the next callers are told so at once: a frozen server must not hold up one of the
+ * API's workers after the other until the writer has found out. */
+#define REST_AFTER_FAILURE (2 * USEC_PER_SEC)
 /* Keys per step at least, or a page of few entries among many other keys would take too many round trips. The
  * same for all steps of a walk, so that a repeated step ends where it did before. */
 #define COUNT_MIN 100u
@@ -28,6 +31,7 @@ struct redis_list {
 	const struct redis_layout *layout;
 	pthread_mutex_t lock;
 	struct redis_link *link; /* NULL: none */
+	usec_t rest_until;
 };
 
 struct walk {
@@ -270,6 +274,10 @@ int redis_list_page(struct redis_list *r, const struct redis_peer *peer, const c
 	rc = lock_in_time(r, err);
 	if (rc)
 		return rc;
+	if (clock_mono() < r->rest_until) {
+		pthread_mutex_unlock(&r->lock);
+		return error_set(err, ERR_TRANSIENT, "redis has just failed to answer");
+	}
 	/* A connection that was kept may have ended since; one that is new deserves belief. */
 	do {
 		fresh = !r->link;
@@ -284,6 +292,8 @@ int redis_list_page(struct redis_list *r, const struct redis_peer *peer, const c
 			r->link = NULL;
 		}
 	} while (rc && !fresh && clock_mono() < w.deadline);
+	if (rc)
+		r->rest_until = clock_mono() + REST_AFTER_FAILURE;
 	pthread_mutex_unlock(&r->lock);
 
 	free(w.ids);

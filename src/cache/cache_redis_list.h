@@ -35,7 +35,7 @@ struct redis_list *redis_list_new(const struct redis_dial *dial, const struct re
 void redis_list_free(struct redis_list *r);
 
 /* As cache_list(). peer: where the server was last reached. A page may come out short, even empty, and have
- * a next one. ERR_TRANSIENT after a second at most. */
+ * a next one. ERR_TRANSIENT after a second at most, and at once for two seconds behind such a failure. */
 must_check int redis_list_page(struct redis_list *r, const struct redis_peer *peer, const char *cursor,
                                uint32_t limit, struct cache_page *ret, struct error *err);
 
