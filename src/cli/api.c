@@ -181,6 +181,7 @@ static int transport_error(const struct api_request *r, const struct api *a, CUR
 
 static void add_details(struct buf *text, json_t *details)
 {
+	char scratch[32];
 	const char *field;
 	json_t *why;
 	size_t n = 0;
@@ -190,8 +191,7 @@ static void add_details(struct buf *text, json_t *details)
 			buf_addf(text, "; and %zu more", json_object_size(details) - 5);
 			return;
 		}
-		buf_addf(text, "%s%s: %s", n == 1 ? ": " : "; ", field,
-		         json_is_string(why) ? json_string_value(why) : "refused");
+		buf_addf(text, "%s%s: %s", n == 1 ? ": " : "; ", field, api_text(details, field, scratch));
 	}
 }
 

@@ -226,8 +226,9 @@ static void ended(struct upload *u, struct slot *s, CURLcode code)
 		break;
 	case ERR_INVALID:
 		if (!report_refused(u, s, json_object_get(answer.body, "details"))) {
-			u->failure = err;
-			u->failure.code = ERR_PERMANENT; /* the call is wrong, and not a row */
+			/* The call is wrong, and not a row. */
+			error_set(&u->failure, ERR_PERMANENT, "%s%s", err.text,
+			          answer.status == 413 ? " (--batch N makes smaller requests)" : "");
 		} else if (!u->options.skip_refused) {
 			error_set(&u->failure, ERR_INVALID, "the server refused rows");
 		} else if (s->batch.rows) {

@@ -522,6 +522,9 @@ def test_import_refused_as_a_whole(api, tmp_path):
     done = ok(cli("import", write_csv(tmp_path / "f.csv", numbered(3)), "--skip-bad", HERALD_URL=a.url), 1)
     assert "401 Invalid or missing API key (name the key with --api-key or HERALD_API_KEY)" in done.stderr
     assert "corrected" not in done.stderr
+    a = api(lambda *_: (413, {}, {"success": False, "error": "The body is too large", "details": {"limit": 1024}}))
+    done = ok(cli("import", tmp_path / "f.csv", HERALD_URL=a.url), 1)
+    assert "413 The body is too large: limit: 1024 (--batch N makes smaller requests)" in done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -557,6 +560,23 @@ def test_import_killed_and_repeated(herald, tmp_path):
     ok(one.run("import", f))
     assert one.stats()["total"] == 30000
     assert one.stats()["pending"] == 30000
+
+
+def test_import_over_a_crash_of_the_server(herald, tmp_path):
+    """The server dies under an import and comes back: the import goes on, each row is there once."""
+    one = herald(**STOPPED)
+    f = write_csv(tmp_path / "f.csv", numbered(60000))
+    p = subprocess.Popen([h.BIN, "import", f, "--batch", "50", "--json"], env=h.environment(**one.env), cwd=one.dir,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    h.eventually(lambda: one.stats()["total"] > 0, what="the first rows")
+    one.kill()
+    assert p.poll() is None
+    one.start()
+    out, err = p.communicate(timeout=60 * h.SLOW)
+    assert p.returncode == 0, err
+    assert "trying again in" in err
+    assert json.loads(out)["rows"] == 60000
+    assert one.stats()["total"] == 60000
 
 
 def on_terminal(arguments, env, cwd):
