@@ -128,7 +128,7 @@ build_herald() {
 	# shellcheck disable=SC2086 # a list of names
 	need_packages $build_packages
 	configure "$root/build" || die "could not configure $root/build"
-	compile "$root/build" || die "could not build; see $root/build/compile.log"
+	compile "$root/build" src/herald || die "could not build; see $root/build/compile.log"
 	ln -sf src/herald "$root/build/herald"
 }
 
