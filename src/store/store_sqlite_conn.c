@@ -7,7 +7,7 @@
 
 /* Bytes of page cache. The writer's holds the pages that a few batches touch; more only pays when
  * idempotency keys come in random order. */
-#define WRITER_CACHE_KIB 16384
+#define WRITER_CACHE_KIB 8192
 #define READER_CACHE_KIB 2048
 /* Pages of 4 KiB in the log before its content moves to the database. Each move costs two flushes, so
  * not too often; the log's size bounds what a start after a crash has to read. */
