@@ -1,7 +1,7 @@
 /*
  * The cache of what was sent: message id -> the provider's id and the time. A hint for readers, never a
  * reason to send or not to send: losing it loses and delays nothing. Thread-safe. Calls do not block on
- * the network: a driver that has one keeps its own thread and drops what does not fit.
+ * the network, but for cache_list(): a driver that has one keeps its own thread and drops what does not fit.
  */
 #ifndef HERALD_CACHE_H
 #define HERALD_CACHE_H
@@ -17,7 +17,7 @@
 struct cache;
 
 struct cache_options {
-	const char *url;    /* "memory:", "none:" */
+	const char *url;    /* "memory:", "none:", "redis://[[USER]:PASSWORD@]HOST[:PORT][/DB]", "rediss://…" */
 	usec_t ttl;         /* how long an entry stays; 0: for ever */
 	size_t max_entries; /* memory: the oldest leave first */
 };
@@ -46,7 +46,8 @@ struct cache_page {
 };
 
 /* cursor: "" for the first page, else the `next` of the one before (ERR_INVALID for any other text). Entries
- * that live through a whole walk are seen at least once. limit 1–1000. */
+ * that live through a whole walk are seen at least once. limit 1–1000. A page may hold fewer, even none, and
+ * have a next one. redis: may wait for a second; ERR_TRANSIENT when the server is away. */
 must_check int cache_list(struct cache *c, const char *cursor, uint32_t limit, struct cache_page *ret,
                           struct error *err);
 void cache_page_release(struct cache_page *p);

@@ -152,6 +152,12 @@ static void server_kill(struct server *s)
 	s->pid = 0;
 }
 
+static void server_freeze(const struct server *s)
+{
+	assert_int_equal(kill(s->pid, SIGSTOP), 0);
+	assert_int_equal(waitpid(s->pid, NULL, WUNTRACED), s->pid);
+}
+
 static void server_end(struct server *s)
 {
 	static const char *const files[] = {"redis.log", "dump.rdb", "cert.pem", "key.pem"};
@@ -688,7 +694,7 @@ static void test_frozen(void **state)
 	server_start(&s);
 	c = open_at(&s, "", "", 0);
 	await_health(c, CACHE_UP);
-	assert_int_equal(kill(s.pid, SIGSTOP), 0);
+	server_freeze(&s);
 	/* More than may wait; each of these would hang if it waited for the server. */
 	for (int64_t id = 1; id <= N; id++)
 		put(c, id);
@@ -705,7 +711,7 @@ static void test_frozen(void **state)
 	/* Closing does not wait for it either. */
 	c = open_at(&s, "", "", 0);
 	await_health(c, CACHE_UP);
-	assert_int_equal(kill(s.pid, SIGSTOP), 0);
+	server_freeze(&s);
 	put(c, 1);
 	cache_close(c);
 	server_end(&s);
