@@ -48,7 +48,7 @@ void answer_init(struct answer *a)
 }
 
 /* Memory above this goes back, lest one large page stays in the pool for ever. */
-#define KEEP_BYTES (64 * 1024)
+#define KEEP_BYTES (16 * 1024)
 
 static void clear_or_release(struct buf *b)
 {

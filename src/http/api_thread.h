@@ -25,7 +25,7 @@ struct MHD_Daemon;
 struct http;
 struct request;
 
-#define FREE_REQUESTS_MAX 256
+#define FREE_REQUESTS_MAX 64
 
 struct api_thread {
 	struct http *http;

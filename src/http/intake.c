@@ -332,7 +332,9 @@ void intake_completed(void *cls, struct MHD_Connection *mhd, void **context, enu
 		return;
 	*context = NULL;
 	r->conn->request = NULL;
-	observe_request(&t->http->observe, r, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+	/* Whoever has a request that is cut off may be writing its answer right now. */
+	observe_request(&t->http->observe, r, r->outside ? 0 : r->answer.status,
+	                code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
 	if (r->body_reserved)
 		http_body_unreserve(t->http, r->body_reserved);
 	r->body_reserved = 0;

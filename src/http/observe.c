@@ -109,11 +109,10 @@ static metric_counter *requests_counter(struct observe *o, size_t route, enum me
 	return c;
 }
 
-void observe_request(struct observe *o, const struct request *r, bool sent)
+void observe_request(struct observe *o, const struct request *r, int status, bool sent)
 {
 	const size_t route = r->route ? (size_t)(r->route - routes) : route_count;
 	const usec_t duration = clock_mono() - r->started;
-	const int status = r->answer.status;
 
 	if (status)
 		metric_inc(requests_counter(o, route, r->method, status));

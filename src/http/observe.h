@@ -3,6 +3,7 @@
 #define HERALD_OBSERVE_H
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "buf.h"
@@ -27,9 +28,9 @@ struct observe {
 void observe_init(struct observe *o, struct metrics *m);
 void observe_release(struct observe *o);
 
-/* Counts the request and logs it: at debug, at warn when the server was at fault. sent: whether the client got
- * the whole answer. */
-void observe_request(struct observe *o, const struct request *r, bool sent);
+/* Counts the request and logs it: at debug, at warn when the server was at fault. status: 0 when it had no answer.
+ * sent: whether the client got the whole of it. */
+void observe_request(struct observe *o, const struct request *r, int status, bool sent);
 
 /* Renders all metrics; counts: of the store, NULL when it is away. */
 void observe_render(struct observe *o, const struct store_counts *counts, struct buf *out);

@@ -2,7 +2,7 @@
 
 #include "api_thread.h"
 
-#define KEEP_BYTES (64 * 1024)
+#define KEEP_BYTES (16 * 1024)
 
 void request_init(struct request *r)
 {

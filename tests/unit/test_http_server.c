@@ -1,0 +1,447 @@
+/*
+ * The server around its handlers, when what it leans on is slow or away: a store that hangs, a store without a
+ * session, a writer that is full, a shutdown that cannot wait. The store's calls are wrapped by gates.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "alloc.h"
+#include "http.h"
+#include "log.h"
+#include "metrics.h"
+#include "store.h"
+#include "text.h"
+#include "thread.h"
+#include "writer.h"
+
+/* --- gates */
+
+struct gate {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool closed;
+	int waiting;
+};
+#define GATE_INIT {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER}
+
+static struct gate get_gate = GATE_INIT, insert_gate = GATE_INIT;
+static atomic_bool store_away;
+
+static void gate_set(struct gate *g, bool closed)
+{
+	pthread_mutex_lock(&g->lock);
+	g->closed = closed;
+	pthread_cond_broadcast(&g->changed);
+	pthread_mutex_unlock(&g->lock);
+}
+
+static void gate_pass(struct gate *g)
+{
+	pthread_mutex_lock(&g->lock);
+	g->waiting++;
+	pthread_cond_broadcast(&g->changed);
+	while (g->closed)
+		pthread_cond_wait(&g->changed, &g->lock);
+	g->waiting--;
+	pthread_mutex_unlock(&g->lock);
+}
+
+/* Until n calls stand before it. */
+static void gate_await(struct gate *g, int n)
+{
+	pthread_mutex_lock(&g->lock);
+	while (g->waiting < n)
+		pthread_cond_wait(&g->changed, &g->lock);
+	pthread_mutex_unlock(&g->lock);
+}
+
+int __real_store_get(struct store_session *c, int64_t id, struct arena *arena, struct message *ret,
+                     struct error *err);
+int __wrap_store_get(struct store_session *c, int64_t id, struct arena *arena, struct message *ret,
+                     struct error *err);
+int __wrap_store_get(struct store_session *c, int64_t id, struct arena *arena, struct message *ret,
+                     struct error *err)
+{
+	gate_pass(&get_gate);
+	if (atomic_load(&store_away))
+		return error_set(err, ERR_TRANSIENT, "away");
+	return __real_store_get(c, id, arena, ret, err);
+}
+
+int __real_store_insert(struct store_session *c, struct insert_group *groups, size_t n, struct error *err);
+int __wrap_store_insert(struct store_session *c, struct insert_group *groups, size_t n, struct error *err);
+int __wrap_store_insert(struct store_session *c, struct insert_group *groups, size_t n, struct error *err)
+{
+	gate_pass(&insert_gate);
+	if (atomic_load(&store_away))
+		return error_set(err, ERR_UNCERTAIN, "the commit's answer was lost");
+	return __real_store_insert(c, groups, n, err);
+}
+
+int __real_store_session_open(struct store *s, struct store_session **ret, struct error *err);
+int __wrap_store_session_open(struct store *s, struct store_session **ret, struct error *err);
+int __wrap_store_session_open(struct store *s, struct store_session **ret, struct error *err)
+{
+	if (atomic_load(&store_away))
+		return error_set(err, ERR_TRANSIENT, "away");
+	return __real_store_session_open(s, ret, err);
+}
+
+int __real_store_ping(struct store_session *c, struct error *err);
+int __wrap_store_ping(struct store_session *c, struct error *err);
+int __wrap_store_ping(struct store_session *c, struct error *err)
+{
+	if (atomic_load(&store_away))
+		return error_set(err, ERR_TRANSIENT, "away");
+	return __real_store_ping(c, err);
+}
+
+/* --- server and client */
+
+#define KEY "the-messages-key"
+#define WORKERS 2
+
+struct server {
+	struct store *store;
+	struct writer *writer;
+	struct metrics *metrics;
+	struct http *http;
+};
+
+static struct http_options options_of(const struct server *s)
+{
+	return (struct http_options){
+		.host = "127.0.0.1",
+		.api_threads = 2,
+		.workers = WORKERS,
+		.max_connections = 1000,
+		.max_body = 65536,
+		.max_batch_body = 65536,
+		.request_timeout = 10 * USEC_PER_SEC,
+		.messages_keys = KEY,
+		.max_content = 100,
+		.version = "test",
+		.node_id = "test",
+		.store = s->store,
+		.writer = s->writer,
+		.metrics = s->metrics,
+	};
+}
+
+static int set_up(void **state)
+{
+	struct store_options so = {.url = "memory:"};
+	struct server *s = xcalloc(1, sizeof(*s));
+	struct error err = ERROR_INIT;
+	struct http_options o;
+
+	log_init(LOG_OFF, LOG_LOGFMT, STDERR_FILENO);
+	s->metrics = metrics_new();
+	assert_int_equal(store_open(&s->store, &so, &err), OK);
+	assert_int_equal(writer_start(&s->writer, s->store, 3, &err), OK);
+	o = options_of(s);
+	assert_int_equal(http_open(&s->http, &o, &err), OK);
+	assert_int_equal(http_start(s->http, &err), OK);
+	*state = s;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct server *s = *state;
+
+	gate_set(&get_gate, false);
+	gate_set(&insert_gate, false);
+	atomic_store(&store_away, false);
+	http_finish(s->http, 5 * USEC_PER_SEC);
+	writer_stop(s->writer);
+	http_close(s->http);
+	store_close(s->store);
+	metrics_free(s->metrics);
+	free(s);
+	return 0;
+}
+
+static int dial(const struct server *s)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET,
+	                        .sin_port = htons((uint16_t)http_port(s->http)),
+	                        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(connect(fd, (const struct sockaddr *)&a, sizeof(a)), 0);
+	return fd;
+}
+
+static void ask(int fd, const char *method, const char *path, const char *body)
+{
+	struct buf out = BUF_INIT;
+
+	buf_addf(&out, "%s %s HTTP/1.1\r\nHost: x\r\nx-ins-auth-key: " KEY "\r\n", method, path);
+	if (body)
+		buf_addf(&out, "Content-Type: application/json\r\nContent-Length: %zu\r\n", strlen(body));
+	buf_addf(&out, "\r\n%s", body ? body : "");
+	assert_int_equal(send(fd, out.data, out.len, MSG_NOSIGNAL), out.len);
+	buf_release(&out);
+}
+
+/* Reads one answer; its status, 0 when the connection ended without one. ret: the whole text. */
+static int answer(int fd, struct buf *ret)
+{
+	char chunk[4096];
+	const char *head, *length;
+	int64_t status = 0, len = 0;
+
+	buf_clear(ret);
+	while (!(head = strstr(ret->data, "\r\n\r\n")) || ret->len < (size_t)(head + 4 - ret->data) + (size_t)len) {
+		ssize_t n = recv(fd, chunk, sizeof(chunk), 0);
+
+		if (n <= 0)
+			return 0;
+		buf_add(ret, chunk, (size_t)n);
+		length = strstr(ret->data, "Content-Length: ");
+		if (length)
+			assert_true(text_to_i64(length + 16, strcspn(length + 16, "\r"), 0, 1 << 20, &len));
+	}
+	assert_true(text_to_i64(ret->data + 9, 3, 100, 599, &status));
+	return (int)status;
+}
+
+static int round_trip(const struct server *s, const char *method, const char *path, const char *body, struct buf *ret)
+{
+	int fd = dial(s), status;
+
+	ask(fd, method, path, body);
+	status = answer(fd, ret);
+	close(fd);
+	return status;
+}
+
+#define MESSAGE "{\"phoneNumber\":\"+15551234567\",\"content\":\"x\"}"
+
+/* --- tests */
+
+static void two_servers_do_not_share_a_port(void **state)
+{
+	struct server *s = *state;
+	struct http_options o = options_of(s);
+	struct error err = ERROR_INIT;
+	struct metrics *m = metrics_new();
+	struct http *other;
+
+	o.metrics = m;
+	o.port = http_port(s->http);
+	assert_int_equal(http_open(&other, &o, &err), ERR_CONFIG);
+	assert_non_null(strstr(err.text, "the port is in use"));
+	o.host = "256.0.0.1.invalid";
+	o.port = 0;
+	assert_int_equal(http_open(&other, &o, &err), ERR_CONFIG);
+	o.host = "::1";
+	if (http_open(&other, &o, &err) == OK) { /* where the machine has IPv6 */
+		assert_true(strncmp(http_url(other), "http://[::1]:", 13) == 0);
+		http_close(other);
+	}
+	metrics_free(m);
+}
+
+static void full_writer_is_told(void **state)
+{
+	struct server *s = *state;
+	struct buf text = BUF_INIT;
+	int fds[5], ok = 0, busy = 0, status;
+
+	gate_set(&insert_gate, true);
+	fds[0] = dial(s);
+	ask(fds[0], "POST", "/api/v1/messages", MESSAGE);
+	gate_await(&insert_gate, 1); /* one is being stored, at most three wait behind it */
+	for (int i = 1; i < 5; i++) {
+		fds[i] = dial(s);
+		ask(fds[i], "POST", "/api/v1/messages", MESSAGE);
+	}
+	status = 0;
+	while (!status) /* whichever was one too many is answered while the others wait */
+		for (int i = 1; i < 5 && !status; i++) {
+			char c;
+
+			if (recv(fds[i], &c, 1, MSG_PEEK | MSG_DONTWAIT) == 1) {
+				status = answer(fds[i], &text);
+				close(fds[i]);
+				fds[i] = -1;
+			}
+		}
+	assert_int_equal(status, 503);
+	assert_non_null(strstr(text.data, "Retry-After: 1\r\n"));
+	assert_non_null(strstr(text.data, "\"code\":503001"));
+	gate_set(&insert_gate, false);
+	for (int i = 0; i < 5; i++) {
+		if (fds[i] < 0)
+			continue;
+		status = answer(fds[i], &text);
+		ok += status == 201;
+		busy += status == 503;
+		close(fds[i]);
+	}
+	assert_in_range(ok, 3, 4); /* a writer may count what it is storing among what waits */
+	assert_int_equal(ok + busy, 4);
+	buf_release(&text);
+}
+
+static void busy_workers_are_told(void **state)
+{
+	enum { N = WORKERS + WORKERS * 64 + 10 };
+	struct server *s = *state;
+	struct buf text = BUF_INIT;
+	int fds[N], refused = 0, served = 0;
+
+	gate_set(&get_gate, true);
+	for (int i = 0; i < WORKERS; i++) {
+		fds[i] = dial(s);
+		ask(fds[i], "GET", "/api/v1/messages/1", NULL);
+		gate_await(&get_gate, i + 1);
+	}
+	for (int i = WORKERS; i < N; i++) {
+		fds[i] = dial(s);
+		ask(fds[i], "GET", "/api/v1/messages/1", NULL);
+	}
+	/* What needs no worker is served meanwhile. */
+	assert_int_equal(round_trip(s, "GET", "/livez", NULL, &text), 200);
+	assert_int_equal(round_trip(s, "POST", "/api/v1/messages", MESSAGE, &text), 201);
+	while (refused < 10) {
+		char c;
+
+		for (int i = WORKERS; i < N; i++) {
+			if (fds[i] < 0 || recv(fds[i], &c, 1, MSG_PEEK | MSG_DONTWAIT) != 1)
+				continue;
+			assert_int_equal(answer(fds[i], &text), 503);
+			close(fds[i]);
+			fds[i] = -1;
+			refused++;
+		}
+	}
+	gate_set(&get_gate, false);
+	for (int i = 0; i < N; i++) {
+		if (fds[i] < 0)
+			continue;
+		served += answer(fds[i], &text) == 200;
+		close(fds[i]);
+	}
+	assert_int_equal(served, N - 10);
+	buf_release(&text);
+}
+
+static void store_goes_and_comes_back(void **state)
+{
+	struct server *s = *state;
+	struct buf text = BUF_INIT;
+	int status;
+
+	assert_int_equal(round_trip(s, "POST", "/api/v1/messages", MESSAGE, &text), 201);
+	assert_int_equal(round_trip(s, "GET", "/health", NULL, &text), 200);
+	atomic_store(&store_away, true);
+	for (int i = 0; i < 2 * WORKERS + 2; i++) {
+		assert_int_equal(round_trip(s, "GET", "/api/v1/messages/1", NULL, &text), 503);
+		assert_non_null(strstr(text.data, "\"code\":503002"));
+		assert_non_null(strstr(text.data, "Retry-After: "));
+	}
+	assert_int_equal(round_trip(s, "POST", "/api/v1/messages", MESSAGE, &text), 503);
+	assert_non_null(strstr(text.data, "\"code\":503003"));
+	assert_int_equal(round_trip(s, "GET", "/health", NULL, &text), 503);
+	assert_non_null(strstr(text.data, "{\"status\":\"down\""));
+	assert_int_equal(round_trip(s, "GET", "/readyz", NULL, &text), 503);
+	assert_int_equal(round_trip(s, "GET", "/livez", NULL, &text), 200);
+	assert_int_equal(round_trip(s, "GET", "/metrics", NULL, &text), 200);
+	atomic_store(&store_away, false);
+	do {
+		status = round_trip(s, "GET", "/api/v1/messages/1", NULL, &text);
+	} while (status == 503);
+	assert_int_equal(status, 200);
+	buf_release(&text);
+}
+
+static void *open_gates_later(void *arg)
+{
+	(void)arg;
+	usleep(300 * 1000);
+	gate_set(&get_gate, false);
+	return NULL;
+}
+
+/* Requests that the store holds are cut off at the limit, and come back to nobody without harm. */
+static void shutdown_cuts_off_what_hangs(void **state)
+{
+	struct server *s = *state;
+	struct buf text = BUF_INIT;
+	struct error err = ERROR_INIT;
+	pthread_t opener;
+	int get, create, idle;
+
+	gate_set(&get_gate, true);
+	gate_set(&insert_gate, true);
+	get = dial(s);
+	ask(get, "GET", "/api/v1/messages/1", NULL);
+	create = dial(s);
+	ask(create, "POST", "/api/v1/messages", MESSAGE);
+	idle = dial(s);
+	gate_await(&get_gate, 1);
+	gate_await(&insert_gate, 1);
+	/* A worker cannot be torn out of a call: its end is waited for. */
+	assert_int_equal(thread_start(&opener, "opener", open_gates_later, NULL, &err), OK);
+	assert_int_equal(http_finish(s->http, 50 * USEC_PER_MSEC), 2);
+	thread_join(opener);
+	assert_int_equal(answer(get, &text), 0);
+	assert_int_equal(answer(create, &text), 0);
+	assert_int_equal(answer(idle, &text), 0);
+	close(get);
+	close(create);
+	close(idle);
+	buf_release(&text);
+	/* tear_down() opens the other gate: the writer answers a request whose thread is gone. */
+}
+
+static void shutdown_waits_for_what_is_in_progress(void **state)
+{
+	struct server *s = *state;
+	struct buf text = BUF_INIT;
+	struct error err = ERROR_INIT;
+	pthread_t opener;
+	int get;
+
+	assert_int_equal(round_trip(s, "POST", "/api/v1/messages", MESSAGE, &text), 201);
+	gate_set(&get_gate, true);
+	get = dial(s);
+	ask(get, "GET", "/api/v1/messages/1", NULL);
+	gate_await(&get_gate, 1);
+	http_stop_accepting(s->http);
+	assert_int_equal(thread_start(&opener, "opener", open_gates_later, NULL, &err), OK);
+	assert_int_equal(http_finish(s->http, 10 * USEC_PER_SEC), 0);
+	thread_join(opener);
+	assert_int_equal(answer(get, &text), 200);
+	assert_non_null(strstr(text.data, "Connection: close\r\n"));
+	close(get);
+	buf_release(&text);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(two_servers_do_not_share_a_port, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(full_writer_is_told, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(busy_workers_are_told, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(store_goes_and_comes_back, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(shutdown_cuts_off_what_hangs, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(shutdown_waits_for_what_is_in_progress, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
