@@ -13,6 +13,7 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -543,6 +544,74 @@ static void test_a_read_only_file_system(void **state)
 	expect_child(pid);
 }
 
+/* --- a disk that cannot flush ------------------------------------------------------------------------------ */
+
+static bool flush_fails;
+
+/* Stand in for libc's, which SQLite calls. */
+__attribute__((visibility("default"))) int fdatasync(int fd)
+{
+	errno = EIO;
+	return flush_fails ? -1 : (int)syscall(SYS_fdatasync, fd);
+}
+
+__attribute__((visibility("default"))) int fsync(int fd)
+{
+	errno = EIO;
+	return flush_fails ? -1 : (int)syscall(SYS_fsync, fd);
+}
+
+/* The log may hold the whole commit by then, and a start after a crash would find it: so neither yes nor no. */
+static void test_a_failed_flush_is_uncertain(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct store_counts counts;
+	struct store_session *c;
+	struct store *s = open_it();
+
+	(void)state;
+	assert_int_equal(store_session_open(s, &c, NULL), OK);
+	assert_int_equal(insert_hundred(c, &err), OK);
+	flush_fails = true;
+	assert_int_equal(insert_hundred(c, &err), ERR_UNCERTAIN);
+	assert_int_equal(err.code, ERR_UNCERTAIN);
+	assert_int_equal(store_counts(c, &counts, NULL), OK);
+	assert_int_equal(counts.by_status[MESSAGE_PENDING], 100);
+	flush_fails = false;
+	assert_int_equal(insert_hundred(c, &err), OK);
+	assert_int_equal(store_counts(c, &counts, NULL), OK);
+	assert_int_equal(counts.by_status[MESSAGE_PENDING], 200);
+	store_session_close(c);
+	store_close(s);
+	check_integrity();
+}
+
+/* Durable means flushed: a commit that does not ask the disk is none. */
+static void test_every_commit_is_flushed(void **state)
+{
+	struct store_session *c;
+	struct store *s = open_it();
+	struct scheduler sched;
+	struct claim_request r = {.node = "n", .owner = "n/1", .want = 10, .lease = USEC_PER_MINUTE};
+	struct settlement outcome = {.id = 1, .fence = 1, .verdict = VERDICT_SENT};
+	struct settle_result result;
+	struct claim_batch b;
+	struct error err = ERROR_INIT;
+
+	(void)state;
+	assert_int_equal(store_session_open(s, &c, NULL), OK);
+	assert_int_equal(
+		store_scheduler_init(c, &(struct scheduler_defaults){true, 0, 1}, &sched, &err), OK);
+	assert_int_equal(insert_hundred(c, &err), OK);
+	flush_fails = true;
+	assert_int_equal(store_claim(c, &r, &b, &err), ERR_UNCERTAIN);
+	assert_int_equal(store_settle(c, &outcome, 1, &result, &err), ERR_UNCERTAIN);
+	assert_int_equal(insert_hundred(c, &err), ERR_UNCERTAIN);
+	flush_fails = false;
+	store_session_close(c);
+	store_close(s);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -568,6 +637,8 @@ int main(void)
 		TEST(test_a_full_disk_loses_nothing_and_passes),
 		TEST(test_a_full_disk_at_the_start),
 		TEST(test_a_read_only_file_system),
+		TEST(test_a_failed_flush_is_uncertain),
+		TEST(test_every_commit_is_flushed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
