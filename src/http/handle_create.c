@@ -8,7 +8,6 @@
 #include "body.h"
 #include "handler.h"
 #include "http_internal.h"
-#include "log.h"
 #include "render.h"
 
 /* On the writer's thread, for each job of a commit: so nothing is done here but to hand it on. */

@@ -1,5 +1,5 @@
 /* Looking at messages and steering them one by one. */
-#include <string.h>
+#include <stdio.h>
 
 #include "cache.h"
 #include "dispatch.h"

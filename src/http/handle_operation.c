@@ -1,8 +1,9 @@
 /* For probes, scrapers and people who look after the service. Open to all, so they tell no secrets. */
+#include <string.h>
+
 #include "cache.h"
 #include "handler.h"
 #include "http_internal.h"
-#include "log.h"
 
 static bool store_is_up(struct request *r, struct store_session *c)
 {
@@ -43,7 +44,7 @@ enum handled handle_health(struct request *r, struct store_session *c)
 {
 	const bool up = store_is_up(r, c);
 	const char *redis = redis_status(r->http);
-	const bool degraded = *redis == 'd' && redis[1] == 'o';
+	const bool degraded = strcmp(redis, "down") == 0;
 	struct answer *a = &r->answer;
 	struct json_out j;
 

@@ -18,6 +18,14 @@ static const int statuses[] = {200, 201, 204, 400, 401, 404, 405, 408, 409,
                                413, 414, 415, 422, 431, 500, 503, 0};
 _Static_assert(ARRAY_SIZE(statuses) <= OBSERVE_STATUSES, "a place for every status");
 
+enum {
+	ROUTES = 0
+#define ROUTE(...) +1
+#include "routes.def"
+#undef ROUTE
+};
+_Static_assert(ROUTES <= OBSERVE_ROUTES_MAX, "a place for every route");
+
 /* The counts that observe_render() was given, for the callback that it causes on the same thread. */
 static _Thread_local const struct store_counts *rendered_counts;
 
@@ -63,7 +71,6 @@ void observe_init(struct observe *o, struct metrics *m)
 	                                25000,  50000,  100000,  250000,  500000,  1000000, 2500000,
 	                                5000000, 10000000, 30000000};
 
-	_Static_assert(OBSERVE_ROUTES_MAX >= 21, "a place for every route");
 	o->metrics = m;
 	pthread_mutex_init(&o->lock, NULL);
 	for (size_t i = 0; i < route_count; i++) {

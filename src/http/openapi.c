@@ -12,20 +12,18 @@ static const char schemas[] = {
 #include "schemas.inc"
 };
 
-#define WORDS_SEP " "
-
 /* Calls fn for each word of a list separated by spaces. */
 static void each_word(const char *list, void (*fn)(struct json_out *j, const char *word), struct json_out *j)
 {
 	char word[64];
 
 	while (list && *list) {
-		size_t len = strcspn(list, WORDS_SEP);
+		size_t len = strcspn(list, " ");
 
 		snprintf(word, sizeof(word), "%.*s", (int)len, list);
 		fn(j, word);
 		list += len;
-		list += strspn(list, WORDS_SEP);
+		list += strspn(list, " ");
 	}
 }
 
