@@ -47,14 +47,6 @@ void json_kv_bool(struct json_out *j, const char *key, bool v);
 void json_kv_double(struct json_out *j, const char *key, double v);
 void json_kv_time(struct json_out *j, const char *key, usec_t t);
 
-#ifndef JANSSON_H
-/* The former name, for files without jansson.h. Inline: a symbol of this name would replace jansson's own. */
-static inline void json_object(struct json_out *j)
-{
-	json_open_object(j);
-}
-#endif
-
 /* Appends the string with quotes and escapes to a plain buf. */
 void json_quote(struct buf *out, const char *s, size_t len);
 

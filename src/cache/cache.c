@@ -2,6 +2,7 @@
 #include "cache.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "alloc.h"
 #include "cache_driver.h"
@@ -37,7 +38,7 @@ static const struct cache_driver *driver_of_scheme(const char *scheme, size_t le
 {
 	for (size_t i = 0; i < ARRAY_SIZE(drivers); i++)
 		for (const char *const *s = drivers[i]->schemes; *s; s++)
-			if (strlen(*s) == len && !memcmp(*s, scheme, len))
+			if (strlen(*s) == len && !strncasecmp(*s, scheme, len))
 				return drivers[i];
 	return NULL;
 }
@@ -51,7 +52,7 @@ int cache_open(struct cache **ret, const struct cache_options *options, struct e
 	int rc;
 
 	/* The URL may hold a password, so no more than a plain scheme of it is repeated. */
-	if (!driver && (!strncmp(url, "redis:", 6) || !strncmp(url, "rediss:", 7)))
+	if (!driver && (!strncasecmp(url, "redis:", 6) || !strncasecmp(url, "rediss:", 7)))
 		return error_set(err, ERR_CONFIG, "this build has no redis cache driver; built in: %s",
 		                 driver_names);
 	if (!driver || url[scheme] != ':')

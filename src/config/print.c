@@ -37,14 +37,14 @@ static void print_json(const struct config *cfg, struct buf *out)
 	struct json_out j = json_begin(out);
 	struct buf value = BUF_INIT;
 
-	json_object(&j);
+	json_open_object(&j);
 	for (int id = 0; id < CONFIG_COUNT; id++) {
 		const struct option *o = &options[id];
 
 		buf_clear(&value);
 		option_show(o, cfg, &value);
 		json_key(&j, o->env);
-		json_object(&j);
+		json_open_object(&j);
 		json_key(&j, "value");
 		if (o->type == OPTION_INT || o->type == OPTION_BOOL)
 			json_raw(&j, value.data, value.len);

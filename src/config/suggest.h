@@ -1,4 +1,4 @@
-/* "Did you mean": the known name closest to an unknown one. Pure; private to config/. */
+/* "Did you mean": the known name closest to an unknown one. Pure. */
 #ifndef HERALD_SUGGEST_H
 #define HERALD_SUGGEST_H
 

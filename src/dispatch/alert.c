@@ -119,7 +119,7 @@ static void compose(struct alerter *a, const struct alert *alert)
 
 	buf_clear(&a->body);
 	j = json_begin(&a->body);
-	json_object(&j);
+	json_open_object(&j);
 	json_kv_str(&j, "alert", "consecutive_all_fail");
 	json_kv_int(&j, "runNumber", alert->run);
 	json_kv_int(&j, "consecutiveFailures", alert->failures);

@@ -195,7 +195,7 @@ static void compose(struct dispatch *d, struct flight *f, const struct claimed *
 
 	buf_clear(&f->body);
 	j = json_begin(&f->body);
-	json_object(&j);
+	json_open_object(&j);
 	json_kv_str(&j, "to", c->phone);
 	json_key(&j, "content");
 	if (cut) {
