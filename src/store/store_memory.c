@@ -105,6 +105,15 @@ struct row *mem_row(struct mem_db *db, int64_t id)
 	return id >= 1 && (uint64_t)id <= db->n_rows ? db->rows[id - 1] : NULL;
 }
 
+struct row *mem_row_at(struct mem_db *db, int state, size_t i)
+{
+	struct row *row = mem_row(db, order_at(&db->by_state[state], i).id);
+
+	if (!row)
+		panic("state %d lists a message that is not there", state);
+	return row;
+}
+
 void mem_move(struct mem_db *db, struct row *row, int state, usec_t at)
 {
 	order_remove(&db->by_state[row->state], row->state_at, row->m.id);
@@ -434,13 +443,13 @@ static int replay(void *session, int64_t id, struct error *err)
 static int replay_some(void *session, uint32_t limit, uint32_t *ret, struct error *err)
 {
 	struct mem_db *db = session;
-	struct order *failed = &db->by_state[MESSAGE_FAILED];
+	const struct order *failed = &db->by_state[MESSAGE_FAILED];
 	uint32_t n;
 
 	(void)err;
 	pthread_mutex_lock(&db->lock);
 	for (n = 0; n < limit && failed->n; n++)
-		replay_row(db, mem_row(db, order_at(failed, 0).id));
+		replay_row(db, mem_row_at(db, MESSAGE_FAILED, 0));
 	pthread_mutex_unlock(&db->lock);
 	*ret = n;
 	return OK;

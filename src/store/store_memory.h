@@ -66,6 +66,8 @@ struct mem_db {
 
 /* Row by id, NULL when there is none. */
 struct row *mem_row(struct mem_db *db, int64_t id);
+/* The i-th row of a state, in the order of its time. */
+struct row *mem_row_at(struct mem_db *db, int state, size_t i) __attribute__((returns_nonnull));
 /* The only way a row changes its state: orders and counts follow. */
 void mem_move(struct mem_db *db, struct row *row, int state, usec_t at);
 

@@ -80,7 +80,7 @@ static void take(struct mem_db *db, const struct claim_request *r, int state, si
 	size_t due;
 
 	for (; most && (due = order_before(o, b->now, INT64_MAX)); most--) {
-		row = mem_row(db, order_at(o, r->order == ORDER_LIFO ? due - 1 : 0).id);
+		row = mem_row_at(db, state, r->order == ORDER_LIFO ? due - 1 : 0);
 		mem_move(db, row, MESSAGE_SENDING, b->lease_until);
 		row->m.attempts++;
 		row->m.fence++;
@@ -374,7 +374,7 @@ int mem_recover(void *session, const struct recover_request *r, struct recover_r
 	pthread_mutex_lock(&db->lock);
 	now = db->clock();
 	while (i < sending->n && !result.more) {
-		row = mem_row(db, order_at(sending, i).id);
+		row = mem_row_at(db, MESSAGE_SENDING, i);
 		if (row->state_at > now && !strcmp(row->m.owner, r->owner)) {
 			i++;
 		} else if (taken == r->limit) {
