@@ -44,6 +44,47 @@ int cmd_status(struct cli *c)
 	return view_call(c, "GET", "/api/v1/scheduler/status", NULL, view_object);
 }
 
+/* Its answer is no envelope, and one that says "down" is an answer, too. */
+int cmd_health(struct cli *c)
+{
+	struct api_answer answer = API_ANSWER_INIT;
+	struct error err = ERROR_INIT;
+	json_t *components, *component;
+	const char *name;
+	struct api *api;
+	struct table t = TABLE_INIT;
+	char scratch[32];
+	int rc, result;
+
+	if (!view_open(c, &api))
+		return CLI_USAGE;
+	rc = api_call(api, "GET", "/health", NULL, &answer, &err);
+	components = json_object_get(answer.body, "components");
+	if (!components) {
+		if (rc == OK)
+			rc = error_set(&err, ERR_PERMANENT, "%s/health is not the answer of herald", api_url(api));
+		result = cli_fail(c, &err);
+	} else if (c->json) {
+		result = rc == OK ? CLI_DONE : CLI_FAILED;
+		cli_print_json(answer.body);
+	} else {
+		result = rc == OK ? CLI_DONE : CLI_FAILED;
+		table_column(&t, "", TABLE_LEFT);
+		table_column(&t, "", TABLE_LEFT);
+		table_cell(&t, "status");
+		table_cell(&t, api_text(answer.body, "status", scratch));
+		json_object_foreach(components, name, component) {
+			table_cell(&t, name);
+			table_cell(&t, api_text(component, "status", scratch));
+		}
+		table_write(&t, stdout, 0);
+		table_release(&t);
+	}
+	api_answer_release(&answer);
+	api_close(api);
+	return result;
+}
+
 int cmd_run(struct cli *c)
 {
 	return view_call(c, "POST", "/api/v1/scheduler/run", NULL, view_object);

@@ -16,8 +16,8 @@ import pytest
 import herald as h
 
 STOPPED = {"AUTO_START_SCHEDULER": "false"}
-COMMANDS = ("serve send list get attempts import export replay cancel stats start stop status runs run seed "
-            "sink migrate config openapi version help").split()
+COMMANDS = ("serve send list get attempts import export replay cancel stats start stop status health "
+            "runs run seed sink migrate config openapi version help").split()
 
 
 def cli(*arguments, cwd="/", **env):
@@ -206,6 +206,27 @@ def test_key_of_each_group(api):
     keys = [headers.get("x-ins-auth-key") for _, headers, _ in a.requests]
     assert keys == ["messages1", "scheduler1", "other-key", None]
     assert a.requests[2][0] == "/api/v1/scheduler/status"
+
+
+def test_health(herald, api):
+    one = herald(**STOPPED)
+    one.env.update(MESSAGES_API_KEY=None, SCHEDULER_API_KEY=None)  # of the client: none is needed
+    lines = ok(one.run("health")).stdout.splitlines()
+    assert [line.split() for line in lines] == [["status", "ok"], ["database", "up"], ["redis", "disabled"]]
+    assert json.loads(ok(one.run("health", "--json")).stdout)["status"] == "ok"
+    one.stop()
+    assert "health" in ok(one.run("health"), 1).stderr
+
+    def say(status, code, database="up", redis="up"):
+        return api(lambda *_: (code, {}, {"status": status, "components": {
+            "database": {"status": database}, "redis": {"status": redis}}})).url
+    degraded = ok(cli("health", "--url", say("degraded", 200, redis="down")))
+    assert degraded.stdout.split() == ["status", "degraded", "database", "up", "redis", "down"]
+    down = ok(cli("health", "--url", say("down", 503, database="down")), 1)
+    assert down.stdout.split() == ["status", "down", "database", "down", "redis", "up"]
+    assert json.loads(ok(cli("health", "--json", "--url", say("down", 503)), 1).stdout)["status"] == "down"
+    other = api(lambda *_: (200, {}, {"status": "green"}))
+    assert "not the answer of herald" in ok(cli("health", "--url", other.url), 1).stderr
 
 
 def test_output_lost(herald):
