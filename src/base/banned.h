@@ -16,6 +16,11 @@
 #include <string.h>
 #include <time.h>
 
+/* As must a library's header with macros that call them: its users are compiled with its name. */
+#ifdef HERALD_BANNED_AFTER
+#include HERALD_BANNED_AFTER
+#endif
+
 /* With _FORTIFY_SOURCE and clang, glibc makes this one a macro, which cannot be poisoned. */
 #undef sprintf
 

@@ -13,13 +13,23 @@
 #define SQLITE_NAME ""
 #endif
 
-static const char drivers_text[] = SQLITE_NAME "memory";
+#ifdef HAVE_MYSQL
+#define MYSQL_DRIVER &store_driver_mysql
+#define MYSQL_NAME "mysql, "
+#else
+#define MYSQL_DRIVER NULL
+#define MYSQL_NAME ""
+#endif
+
+static const char drivers_text[] = SQLITE_NAME MYSQL_NAME "memory";
 
 static const struct {
 	const char *scheme;
 	const struct store_driver *driver; /* NULL: not in this build */
 } drivers[] = {
 	{"sqlite", SQLITE_DRIVER},
+	{"mysql", MYSQL_DRIVER},
+	{"mariadb", MYSQL_DRIVER},
 	{"memory", &store_driver_memory},
 };
 

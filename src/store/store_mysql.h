@@ -1,0 +1,237 @@
+/*
+ * Parts of the MySQL and MariaDB driver. A session is one connection. Statements travel as text, several
+ * per packet (a "batch"), so that a verb costs a few round trips however many messages it is about; with
+ * the text protocol there is also nothing to prepare again after a reconnect, and proxies that move
+ * a session between servers do no harm.
+ *
+ * Locks are taken in this order by every transaction, so that no two wait for each other:
+ *
+ *	herald_scheduler, herald_messages (by id, or SKIP LOCKED), herald_runs (by id), herald_streak,
+ *	herald_totals
+ *
+ * What deadlocks remain (unique keys, Galera's certification) end in the transaction being run again.
+ */
+#ifndef HERALD_STORE_MYSQL_H
+#define HERALD_STORE_MYSQL_H
+
+#include <mysql.h>
+
+#include "buf.h"
+#include "store_driver.h"
+#include "store_rules.h"
+
+/* --- store_mysql_url.c: mysql://USER:PASSWORD@HOST[:PORT][,HOST…]/DATABASE?PARAMETERS -------------------- */
+
+enum my_tls {
+	MY_TLS_DISABLED,
+	MY_TLS_PREFERRED, /* if the server has it; protects from listeners only */
+	MY_TLS_REQUIRED,  /* the same, or no connection */
+	MY_TLS_VERIFY,    /* and the server's certificate and name are checked */
+};
+
+struct my_url {
+	char *user, *password, *database;
+	char *socket; /* NULL: TCP */
+	struct my_host {
+		char *name;
+		unsigned port;
+	} * hosts;
+	size_t hosts_n; /* >= 1 */
+	enum my_tls tls;
+	char *ca, *capath, *cert, *key, *cipher;
+};
+
+/* Fills *ret from what follows "mysql:". ERR_CONFIG with a text that holds no part of the password. */
+int my_url_parse(struct my_url *ret, const char *rest, struct error *err);
+void my_url_release(struct my_url *u);
+
+/* --- store_mysql_conn.c: connections, batches of statements, transactions -------------------------------- */
+
+struct my_db {
+	struct my_url url;
+	int schema_found;
+};
+
+struct my_session {
+	struct my_db *db;
+	MYSQL *handle; /* NULL: not connected */
+	size_t host;   /* the one connected to, or to try first */
+	bool proven;   /* this connection has served a whole verb before */
+	bool again;    /* after the last error the transaction may be run anew */
+	size_t packet; /* bytes that a batch should not exceed by much */
+	unsigned slot; /* of herald_totals */
+	/* Until then (clock_mono()) no new attempt to connect is made. */
+	usec_t retry_at, backoff;
+	struct error refused; /* why the last attempt failed */
+	char *owner; /* whose id owner_id is; NULL: none looked up yet */
+	int64_t owner_id;
+};
+
+/* Statements for one packet, and the answers. */
+struct my_batch {
+	struct buf sql;
+	size_t n;     /* statements */
+	bool commits; /* the last one is COMMIT */
+	struct my_reply {
+		MYSQL_RES *rows; /* NULL: not a query */
+		uint64_t affected, insert_id;
+	} * replies;
+	size_t replied;
+};
+#define MY_BATCH_INIT {.sql = BUF_INIT}
+
+/* Begins another statement; the caller writes its text to the buffer returned. Its number is b->n - 1. */
+struct buf *my_begin(struct my_batch *b);
+/* A whole statement; returns its number. */
+size_t my_add(struct my_batch *b, const char *sql);
+void my_commit(struct my_batch *b);
+void my_batch_clear(struct my_batch *b);
+void my_batch_release(struct my_batch *b);
+
+/* Sends the statements and reads all answers. With b->commits, ERR_UNCERTAIN is possible. */
+int my_run(struct my_session *s, struct my_batch *b, struct error *err);
+/* Takes the open transaction back. */
+void my_abandon(struct my_session *s);
+
+/*
+ * Runs fn on a live connection; connects before if need be. fn leaves no transaction open when it returns
+ * OK; when it fails, it is rolled back, and if the reason was a deadlock, a lock not had in time, a key
+ * that somebody else took at the same moment, or a connection that had been cut while idle, it is run
+ * again from its start, a few times.
+ */
+typedef int my_verb(struct my_session *s, void *arg, struct error *err);
+int my_transact(struct my_session *s, my_verb *fn, void *arg, struct error *err);
+
+/* Connects now. ERR_CONFIG: what the operator must change. */
+int my_connect(struct my_session *s, struct error *err);
+void my_disconnect(struct my_session *s);
+
+/* The next row of an answer; false: there is none. */
+struct my_row {
+	MYSQL_ROW values;
+	unsigned long *lengths;
+};
+bool my_row(const struct my_batch *b, size_t reply, struct my_row *ret);
+static inline int64_t my_int(const struct my_row *r, unsigned col)
+{
+	return r->values[col] ? strtoll(r->values[col], NULL, 10) : 0;
+}
+/* Copies a column into the arena; NULL stays NULL. */
+const char *my_text(const struct my_row *r, unsigned col, struct arena *arena);
+
+/* Appends a string literal, or NULL. */
+void my_quote(struct my_session *s, struct buf *sql, const char *text, size_t len);
+static inline void my_quote_text(struct my_session *s, struct buf *sql, const char *text)
+{
+	my_quote(s, sql, text, text ? strlen(text) : 0);
+}
+
+/* The server's clock as usec_t. SYSDATE(), since NOW() is when the statement began, not when it got its lock. */
+#define MY_NOW "CAST(UNIX_TIMESTAMP(SYSDATE(6))*1000000 AS SIGNED)"
+/* Ids in one IN (…): MariaDB turns lists of a thousand and more into joins. */
+#define MY_LIST_MAX 500
+
+/* --- store_mysql_schema.c --------------------------------------------------------------------------------- */
+
+#define MY_SCHEMA 1
+/* Finds the schema's version and, unless read_only, brings it up to MY_SCHEMA. */
+int my_migrate(struct my_session *s, bool read_only, int *ret_found, struct error *err);
+
+/* --- rows that several verbs touch (store_mysql_rows.c) --------------------------------------------------- */
+
+/* Changes of herald_totals within one transaction. */
+struct my_totals {
+	int64_t by_state[ROW_STATE_COUNT];
+	int64_t delivered;
+};
+void my_totals_add(struct my_session *s, struct my_batch *b, const struct my_totals *t);
+
+/* Id of the owner's name, made when new. Not within a transaction. */
+int my_owner(struct my_session *s, const char *owner, int64_t *ret, struct error *err);
+
+/* The scheduler's row, without the figures that are kept elsewhere. */
+#define MY_SCHEDULER                                                                               \
+	"SELECT running,beat_interval,batch,beat_at,epoch,remaining,failure_rate,last_alert_at,"   \
+	"config_interval,config_batch FROM herald_scheduler WHERE one=1"
+/* ERR_NOT_FOUND before store_scheduler_init(). */
+int my_scheduler_row(const struct my_batch *b, size_t reply, struct scheduler_row *ret,
+                     struct error *err);
+
+/* Runs that a transaction has to do with. */
+struct my_runs {
+	struct my_run {
+		int64_t id;
+		struct run_tally add; /* claimed may be "negative" by wrapping */
+		bool close;           /* it claims no more */
+		int64_t last_id;      /* 0: leave */
+		/* filled in by my_runs_judge() */
+		bool there, finished, ends;
+		struct run_tally now;
+	} * items;
+	size_t n, cap;
+	bool streak_moved;
+	uint32_t streak; /* runs in a row in which all failed */
+};
+struct my_run *my_runs_get(struct my_runs *runs, int64_t id); /* made when new */
+void my_runs_count(struct my_runs *runs, int64_t id, enum verdict v); /* id 0: no run */
+/* Adds the statement that locks and reads them; returns its number. None: nothing is added. */
+size_t my_runs_lock(struct my_runs *runs, struct my_batch *b);
+/* Reads its answer and finds out which runs end by it, in the order of their beats; those are listed. */
+int my_runs_judge(struct my_session *s, struct my_runs *runs, const struct my_batch *b, size_t reply,
+                  struct settle_result *ret, struct error *err);
+void my_runs_write(const struct my_runs *runs, struct my_batch *b);
+void my_runs_release(struct my_runs *runs);
+
+/* Records of attempts, as one statement per so many; twice the same is one. owner 0: not known. */
+struct my_attempt {
+	int64_t message, seq, run, owner;
+	int attempt;
+	enum verdict verdict;
+	int http_status;
+	usec_t started_at, duration;
+	const char *message_id, *error;
+};
+void my_attempt_add(struct my_session *s, struct my_batch *b, const struct my_attempt *a, bool first);
+void my_attempts_end(struct my_batch *b);
+
+/* A SELECT of messages begins with these columns; my_message() reads them. */
+#define MY_MESSAGE_COLUMNS                                                                         \
+	"m.id,m.state,m.state_at,m.attempts,m.lost,m.fence,m.due_at,m.started_at,m.created_at,"    \
+	"m.updated_at,m.send_at,m.phone,m.content,m.idempotency_key,m.metadata,a.message_id,"      \
+	"a.error,o.owner"
+#define MY_MESSAGE_JOINS                                                                           \
+	" LEFT JOIN herald_attempts a ON a.message=m.id AND a.seq=m.said"                          \
+	" LEFT JOIN herald_owners o ON o.id=m.owner"
+void my_message(const struct my_row *r, struct arena *arena, struct message *ret);
+/* Adds the query for one message; its number is returned. */
+size_t my_message_query(struct my_batch *b, int64_t id);
+/* ERR_NOT_FOUND */
+int my_message_read(const struct my_batch *b, size_t reply, int64_t id, struct arena *arena,
+                    struct message *ret, struct error *err);
+
+/* --- the verbs, by file: _insert, _claim, _settle, _recover, _read, _steer -------------------------------- */
+
+int my_insert(void *session, struct insert_group *groups, size_t n, struct error *err);
+int my_claim(void *session, const struct claim_request *r, struct claim_batch *ret, struct error *err);
+int my_settle(void *session, struct settlement *s, size_t n, struct settle_result *ret,
+              struct error *err);
+int my_renew(void *session, const struct lease_ref *refs, size_t n, usec_t lease,
+             size_t *ret_renewed, struct error *err);
+int my_recover(void *session, const struct recover_request *r, struct recover_result *ret,
+               struct error *err);
+int my_get(void *session, int64_t id, struct arena *arena, struct message *ret, struct error *err);
+int my_list(void *session, const struct list_query *q, struct message_page *ret, struct error *err);
+int my_counts(void *session, struct store_counts *ret, struct error *err);
+int my_attempts(void *session, int64_t id, struct attempt_page *ret, struct error *err);
+int my_cancel(void *session, int64_t id, struct arena *arena, struct message *ret, struct error *err);
+int my_replay(void *session, int64_t id, struct error *err);
+int my_replay_some(void *session, uint32_t limit, uint32_t *ret, struct error *err);
+int my_scheduler_init(void *session, const struct scheduler_defaults *d, struct scheduler *ret,
+                      struct error *err);
+int my_scheduler_get(void *session, struct scheduler *ret, struct error *err);
+int my_scheduler_change(void *session, const struct scheduler_change *change, struct scheduler *ret,
+                        bool *ret_changed, struct error *err);
+int my_runs_list(void *session, int64_t before, uint64_t offset, uint32_t limit, struct run_page *ret,
+                 struct error *err);
+
+#endif

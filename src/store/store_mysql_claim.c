@@ -1,0 +1,456 @@
+/*
+ * Claiming. First a look without a lock: whoever has to wait, or finds no work in continuous mode, has then
+ * neither made others wait nor written. Who may claim does it in one transaction:
+ *
+ *	lock the scheduler's row, read the clock		what the beat allows, from here on
+ *	SELECT … FOR UPDATE SKIP LOCKED				the messages
+ *	UPDATE the messages, advance the beat, lock the runs
+ *	UPDATE the runs, the totals; COMMIT
+ *
+ * The beat is advanced by compare-and-set all the same: in a Galera cluster the row's lock is one server's
+ * own, and of two servers that both advanced it, certification lets one commit.
+ *
+ * In continuous mode nearly every claim leaves the beat as it is; such ones lock the row for reading
+ * only, so that the nodes can claim at the same time.
+ */
+#include "alloc.h"
+#include "store_mysql.h"
+
+#define CLAIM_TRIES 4
+
+/* What one claim knows and has gathered. */
+struct claimer {
+	struct my_session *s;
+	const struct claim_request *r;
+	bool shared;     /* the beat's row is locked for reading only */
+	bool retrying;   /* the look found due rows in ROW_RETRYING */
+	bool once_more;  /* the kind of lock was the wrong one */
+	struct pacing seen;
+	struct claim_batch batch;
+	size_t cap;
+	size_t from[ROW_STATE_COUNT]; /* how many of the items were in which state */
+	int64_t owner;
+	struct my_runs runs;
+};
+
+/* Adds the query for when the first row of a state is due. */
+static size_t soonest_query(struct my_batch *b, int state)
+{
+	buf_addf(my_begin(b),
+	         "SELECT state_at FROM herald_messages FORCE INDEX(herald_messages_state)"
+	         " WHERE state=%d ORDER BY state_at LIMIT 1",
+	         state);
+	return b->n - 1;
+}
+
+static usec_t read_soonest(const struct my_batch *b, size_t reply)
+{
+	struct my_row r;
+
+	return my_row(b, reply, &r) ? my_int(&r, 0) : USEC_NEVER;
+}
+
+/* The same over all states that this claim may take from. */
+struct soonest {
+	bool pending_asked, retrying_asked;
+	size_t pending, retrying;
+};
+
+static struct soonest ask_soonest(const struct claim_request *r, struct my_batch *b)
+{
+	struct soonest q = {
+		.pending_asked = !r->free_retries,
+		.retrying_asked = r->free_retries || !r->retry_free,
+	};
+
+	if (q.pending_asked)
+		q.pending = soonest_query(b, MESSAGE_PENDING);
+	if (q.retrying_asked)
+		q.retrying = soonest_query(b, ROW_RETRYING);
+	return q;
+}
+
+static usec_t soonest_of(const struct soonest *q, const struct my_batch *b, usec_t *ret_retrying)
+{
+	usec_t pending = q->pending_asked ? read_soonest(b, q->pending) : USEC_NEVER;
+
+	*ret_retrying = q->retrying_asked ? read_soonest(b, q->retrying) : USEC_NEVER;
+	return MIN_OF(pending, *ret_retrying);
+}
+
+static usec_t read_now(const struct my_batch *b, size_t reply)
+{
+	struct my_row r;
+
+	return my_row(b, reply, &r) ? my_int(&r, 0) : 0;
+}
+
+/* Looks at what there is to do; fills in the batch's answer, and next_at when that is not to claim. */
+static int look(struct claimer *cl, struct error *err)
+{
+	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
+	struct claim_batch *b = &cl->batch;
+	struct scheduler_row row;
+	struct soonest asked;
+	size_t scheduler, clock;
+	usec_t soonest, retrying;
+	uint32_t grant;
+	int rc;
+
+	scheduler = my_add(&q, MY_SCHEDULER);
+	asked = ask_soonest(cl->r, &q);
+	clock = my_add(&q, "SELECT " MY_NOW);
+	rc = my_run(cl->s, &q, err);
+	if (rc)
+		return rc;
+	b->now = read_now(&q, clock);
+	rc = my_scheduler_row(&q, scheduler, &row, err);
+	if (rc) {
+		b->answer = PACING_STOPPED;
+		b->next_at = USEC_NEVER;
+		return OK;
+	}
+	cl->seen = row.s.pacing;
+	b->failure_rate = row.s.failure_rate;
+	soonest = soonest_of(&asked, &q, &retrying);
+	cl->retrying = retrying <= b->now;
+	b->answer = pacing_ask(&cl->seen, b->now, cl->r->want, cl->r->forced, &grant);
+	if (cl->r->free_retries && b->answer != PACING_STOPPED)
+		b->answer = PACING_JOIN;
+	if (b->answer != PACING_STOPPED && (cl->r->free_retries || !cl->seen.interval) &&
+	    soonest > b->now)
+		b->answer = PACING_WAIT;
+	b->next_at = cl->r->free_retries ? soonest : claim_next_at(&cl->seen, b->answer, soonest);
+	cl->shared = cl->r->free_retries || (b->answer == PACING_JOIN && !cl->seen.interval);
+	return OK;
+}
+
+static struct claimed *add_item(struct claimer *cl)
+{
+	struct claim_batch *b = &cl->batch;
+	struct claimed *grown;
+
+	if (b->n == cl->cap) {
+		cl->cap = cl->cap ? 2 * cl->cap : 64;
+		grown = arena_alloc(&b->arena, cl->cap * sizeof(*grown));
+		if (b->n)
+			memcpy(grown, b->items, b->n * sizeof(*grown));
+		b->items = grown;
+	}
+	return &b->items[b->n++];
+}
+
+/* Locks and reads up to `most` due rows of a state. */
+static int gather(struct claimer *cl, int state, size_t most, struct error *err)
+{
+	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
+	const char *order = cl->r->order == ORDER_LIFO ? "state_at DESC,id DESC" : "state_at,id";
+	struct claimed *item;
+	struct my_row r;
+	size_t before = cl->batch.n;
+	int rc;
+
+	buf_addf(my_begin(&q),
+	         "SELECT id,fence,attempts,phone,content FROM herald_messages"
+	         " FORCE INDEX(herald_messages_state) WHERE state=%d AND state_at<=%lld ORDER BY %s"
+	         " LIMIT %zu FOR UPDATE SKIP LOCKED",
+	         state, (long long)cl->batch.now, order, most);
+	rc = my_run(cl->s, &q, err);
+	if (rc)
+		return rc;
+	while (my_row(&q, 0, &r)) {
+		item = add_item(cl);
+		item->id = my_int(&r, 0);
+		item->fence = my_int(&r, 1) + 1;
+		item->attempt = (int)my_int(&r, 2) + 1;
+		item->phone = my_text(&r, 3, &cl->batch.arena);
+		item->content = my_text(&r, 4, &cl->batch.arena);
+		item->content_len = r.lengths[4];
+	}
+	cl->from[state] = cl->batch.n - before;
+	return OK;
+}
+
+/* Gives the gathered rows to the claimer. */
+static void take(const struct claimer *cl, struct my_batch *q, int64_t run)
+{
+	const struct claim_batch *b = &cl->batch;
+	struct buf *sql = NULL;
+	size_t i;
+
+	for (i = 0; i < b->n; i++) {
+		if (i % MY_LIST_MAX == 0) {
+			if (sql)
+				buf_addch(sql, ')');
+			sql = my_begin(q);
+			buf_addf(sql,
+			         "UPDATE herald_messages FORCE INDEX(PRIMARY) SET state=1,state_at=%lld,"
+			         "attempts=attempts+1,fence=fence+1,owner=%lld,run=%lld,started_at=%lld,"
+			         "updated_at=%lld WHERE id IN (",
+			         (long long)b->lease_until, (long long)cl->owner, (long long)run,
+			         (long long)b->now, (long long)b->now);
+		} else {
+			buf_addch(sql, ',');
+		}
+		buf_addi64(sql, b->items[i].id);
+	}
+	if (sql)
+		buf_addch(sql, ')');
+}
+
+static void write_totals(const struct claimer *cl, struct my_batch *q)
+{
+	struct my_totals totals = {.by_state[MESSAGE_SENDING] = (int64_t)cl->batch.n};
+	int i;
+
+	for (i = 0; i < ROW_STATE_COUNT; i++)
+		totals.by_state[i] -= (int64_t)cl->from[i];
+	if (cl->batch.n)
+		my_totals_add(cl->s, q, &totals);
+}
+
+/* Puts the beat's new state in place of the one looked at; returns the statement's number. */
+static size_t swap_pacing(const struct claimer *cl, const struct pacing *next, struct my_batch *q)
+{
+	const struct pacing *p = &cl->seen;
+
+	buf_addf(my_begin(q),
+	         "UPDATE herald_scheduler SET beat_at=%lld,epoch=%lld,remaining=%u WHERE one=1"
+	         " AND epoch=%lld AND remaining=%u AND beat_at=%lld AND running=%d"
+	         " AND beat_interval=%lld AND batch=%u",
+	         (long long)next->beat_at, (long long)next->epoch, next->left, (long long)p->epoch,
+	         p->left, (long long)p->beat_at, p->running, (long long)p->interval, p->batch);
+	return q->n - 1;
+}
+
+static void open_run(const struct claimer *cl, const struct my_run *run, struct my_batch *q)
+{
+	struct buf *sql = my_begin(q);
+
+	buf_addf(sql,
+	         "INSERT INTO herald_runs(id,started_at,node,claimed,sent,failed,retried,lost,last_id,"
+	         "closed,finished) VALUES(%lld,%lld,",
+	         (long long)run->id, (long long)cl->batch.now);
+	my_quote_text(cl->s, sql, cl->r->node);
+	buf_addf(sql, ",%u,0,0,0,0,%lld,%d,%d)", run->now.claimed, (long long)run->last_id,
+	         run->now.closed, run->ends);
+	if (run->id % 1000 == 0)
+		buf_addf(my_begin(q), "DELETE FROM herald_runs WHERE id<=%lld",
+		         (long long)run->id - RUNS_KEPT);
+}
+
+/* The second half of a claim from the beat: the rows are gathered, the beat's next state is known. */
+static int write_claim(struct claimer *cl, const struct pacing *next, struct error *err)
+{
+	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
+	struct claim_batch *b = &cl->batch;
+	struct settle_result ended = {.ended_n = 0};
+	bool opens = b->answer == PACING_OPEN;
+	struct my_run fresh = {
+		.id = next->epoch,
+		.now = {.claimed = (uint32_t)b->n, .closed = next->interval && !next->left},
+		.last_id = b->n ? b->items[b->n - 1].id : 0,
+	};
+	struct my_run *run = my_runs_get(&cl->runs, opens ? next->epoch - 1 : next->epoch);
+	struct soonest asked = {.pending_asked = false};
+	size_t swap = 0, lock;
+	usec_t ignored;
+	int rc;
+
+	b->run = next->epoch;
+	/* Opening a run closes the one before. */
+	run->close = opens || fresh.now.closed;
+	if (!opens) {
+		run->add.claimed = fresh.now.claimed;
+		run->last_id = fresh.last_id;
+	}
+	take(cl, &q, b->run);
+	if (!cl->shared)
+		swap = swap_pacing(cl, next, &q);
+	lock = my_runs_lock(&cl->runs, &q);
+	rc = my_run(cl->s, &q, err);
+	if (rc)
+		return rc;
+	if (!cl->shared && q.replies[swap].affected != 1) {
+		cl->s->again = true;
+		return error_set(err, ERR_TRANSIENT, "the beat was changed by somebody else");
+	}
+	rc = my_runs_judge(cl->s, &cl->runs, &q, lock, &ended, err);
+	if (rc)
+		return rc;
+	b->ended = ended.ended_n ? ended.ended[0] : (struct run_end){.run = 0};
+
+	my_batch_clear(&q);
+	my_runs_write(&cl->runs, &q);
+	if (opens) {
+		fresh.ends = run_tally_complete(&fresh.now);
+		/* It is empty then, so the count of failed runs stays; only who comes after an
+		 * unfinished one has to look it up. */
+		if (fresh.ends && !b->ended.run) {
+			struct my_batch streak cleanup(my_batch_release) = MY_BATCH_INIT;
+			struct my_row r;
+			uint32_t all_failed = 0;
+
+			my_add(&streak, "SELECT all_failed FROM herald_streak WHERE one=1");
+			rc = my_run(cl->s, &streak, err);
+			if (rc)
+				return rc;
+			if (my_row(&streak, 0, &r))
+				all_failed = (uint32_t)my_int(&r, 0);
+			run_end_apply(fresh.id, &fresh.now, &all_failed, &b->ended);
+		}
+		open_run(cl, &fresh, &q);
+	}
+	write_totals(cl, &q);
+	b->more = next->interval ? next->left > 0 : b->more;
+	if (!next->interval && !b->more)
+		asked = ask_soonest(cl->r, &q);
+	my_commit(&q);
+	rc = my_run(cl->s, &q, err);
+	if (rc)
+		return rc;
+	b->next_at = b->more && !next->interval
+	                     ? b->now
+	                     : claim_next_at(next, b->answer, soonest_of(&asked, &q, &ignored));
+	return OK;
+}
+
+static int claim_from_beat(struct claimer *cl, struct error *err)
+{
+	struct claim_batch *b = &cl->batch;
+	struct pacing next;
+	uint32_t grant;
+	int rc = OK;
+
+	b->answer = pacing_ask(&cl->seen, b->now, cl->r->want, cl->r->forced, &grant);
+	b->next_at = claim_next_at(&cl->seen, b->answer, USEC_NEVER);
+	if (b->answer != PACING_OPEN && b->answer != PACING_JOIN)
+		return OK;
+	if (cl->shared && (b->answer == PACING_OPEN || cl->seen.interval)) {
+		cl->once_more = true;
+		return OK;
+	}
+	if (cl->retrying && !cl->r->retry_free)
+		rc = gather(cl, ROW_RETRYING, grant, err);
+	if (!rc && b->n < grant)
+		rc = gather(cl, MESSAGE_PENDING, grant - b->n, err);
+	if (rc)
+		return rc;
+	if (!b->n && !cl->seen.interval) {
+		/* Others hold, or have just taken, what the look had found. */
+		b->answer = PACING_WAIT;
+		b->next_at = b->now + USEC_PER_MSEC;
+		return OK;
+	}
+	b->more = b->n == grant;
+	next = pacing_after(&cl->seen, b->answer, b->now, (uint32_t)b->n, b->n < grant);
+	if (b->answer == PACING_OPEN && cl->seen.interval && cl->seen.beat_at)
+		b->lateness = b->now - pacing_next_at(&cl->seen);
+	return write_claim(cl, &next, err);
+}
+
+static int claim_retries(struct claimer *cl, struct error *err)
+{
+	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
+	struct claim_batch *b = &cl->batch;
+	struct soonest asked;
+	usec_t ignored;
+	int rc;
+
+	b->answer = PACING_STOPPED;
+	b->next_at = USEC_NEVER;
+	if (!cl->seen.running && !cl->r->forced)
+		return OK;
+	b->answer = PACING_WAIT;
+	b->next_at = b->now + USEC_PER_MSEC; /* as above, if nothing is found */
+	if ((rc = gather(cl, ROW_RETRYING, cl->r->want, err)) || !b->n)
+		return rc;
+	b->answer = PACING_JOIN;
+	b->more = b->n == cl->r->want;
+	take(cl, &q, 0);
+	write_totals(cl, &q);
+	asked = ask_soonest(cl->r, &q);
+	my_commit(&q);
+	rc = my_run(cl->s, &q, err);
+	if (!rc)
+		b->next_at = b->more ? b->now : soonest_of(&asked, &q, &ignored);
+	return rc;
+}
+
+/* The transaction, after a look that found it worthwhile. */
+static int claim_now(struct claimer *cl, struct error *err)
+{
+	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
+	struct claim_batch *b = &cl->batch;
+	struct scheduler_row row;
+	size_t scheduler, clock;
+	int rc;
+
+	my_add(&q, "START TRANSACTION");
+	/* Both servers know this one; FOR SHARE is MySQL's alone. */
+	scheduler = my_add(&q, cl->shared ? MY_SCHEDULER " LOCK IN SHARE MODE"
+	                                  : MY_SCHEDULER " FOR UPDATE");
+	clock = my_add(&q, "SELECT " MY_NOW);
+	rc = my_run(cl->s, &q, err);
+	if (!rc)
+		rc = my_scheduler_row(&q, scheduler, &row, err);
+	if (rc)
+		return rc;
+	/* Waiting for the lock may have taken a while: beats and leases are measured from here. */
+	b->now = read_now(&q, clock);
+	b->lease_until = b->now + cl->r->lease;
+	b->failure_rate = row.s.failure_rate;
+	cl->seen = row.s.pacing;
+	rc = cl->r->free_retries ? claim_retries(cl, err) : claim_from_beat(cl, err);
+	if (!rc && (cl->once_more || (b->answer != PACING_OPEN && !b->n)))
+		my_abandon(cl->s);
+	return rc;
+}
+
+static void claimer_release(struct claimer *cl)
+{
+	my_runs_release(&cl->runs);
+	claim_batch_release(&cl->batch);
+}
+
+static int claim(struct my_session *s, void *arg, struct error *err)
+{
+	struct claimer *cl = arg;
+	const struct claim_request *r = cl->r;
+	int64_t owner;
+	int tries, rc;
+
+	for (tries = 1;; tries++) {
+		claimer_release(cl);
+		*cl = (struct claimer){.s = s, .r = r};
+		rc = look(cl, err);
+		if (rc || (cl->batch.answer != PACING_OPEN && cl->batch.answer != PACING_JOIN))
+			return rc;
+		rc = my_owner(s, r->owner, &owner, err);
+		if (rc)
+			return rc;
+		cl->owner = owner;
+		rc = claim_now(cl, err);
+		if (rc || !cl->once_more)
+			return rc;
+		if (tries == CLAIM_TRIES) {
+			/* A store this busy: let the others go on. */
+			cl->batch.answer = PACING_WAIT;
+			cl->batch.next_at = cl->batch.now;
+			return OK;
+		}
+	}
+}
+
+int my_claim(void *session, const struct claim_request *r, struct claim_batch *ret, struct error *err)
+{
+	struct claimer cl = {.r = r};
+	int rc = my_transact(session, claim, &cl, err);
+
+	my_runs_release(&cl.runs);
+	if (rc)
+		claim_batch_release(&cl.batch);
+	else
+		*ret = cl.batch;
+	return rc;
+}

@@ -1,0 +1,360 @@
+/* Looking at messages. */
+#include "alloc.h"
+#include "store_mysql.h"
+
+/* Several statements see one moment. The session's usual level has each of them see its own. */
+static void begin_snapshot(struct my_batch *q)
+{
+	my_add(q, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ");
+	my_add(q, "START TRANSACTION WITH CONSISTENT SNAPSHOT");
+}
+
+/* Nothing was written, so there is no outcome to be uncertain of. */
+static void end_snapshot(struct my_batch *q)
+{
+	my_add(q, "COMMIT");
+}
+
+struct getter {
+	int64_t id;
+	struct arena *arena;
+	struct message *ret;
+};
+
+static int get(struct my_session *s, void *arg, struct error *err)
+{
+	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
+	struct getter *g = arg;
+	size_t query = my_message_query(&q, g->id);
+	int rc = my_run(s, &q, err);
+
+	return rc ? rc : my_message_read(&q, query, g->id, g->arena, g->ret, err);
+}
+
+int my_get(void *session, int64_t id, struct arena *arena, struct message *ret, struct error *err)
+{
+	struct getter g = {.id = id, .arena = arena, .ret = ret};
+
+	return my_transact(session, get, &g, err);
+}
+
+/* --- counts ----------------------------------------------------------------------------------------------- */
+
+static const char counts_query[] =
+	"SELECT COALESCE(SUM(n_pending+n_retrying),0),COALESCE(SUM(n_sending),0),COALESCE(SUM(n_sent),0),"
+	"COALESCE(SUM(n_failed),0),COALESCE(SUM(n_cancelled),0),COALESCE(SUM(n_unknown),0)"
+	" FROM herald_totals";
+
+static struct store_counts read_counts(const struct my_batch *q, size_t reply)
+{
+	struct store_counts counts = {.by_status[0] = 0};
+	struct my_row r;
+	unsigned i;
+
+	if (my_row(q, reply, &r)) {
+		for (i = 0; i < MESSAGE_STATUS_COUNT; i++)
+			counts.by_status[i] = my_int(&r, i);
+	}
+	return counts;
+}
+
+static int count_all(struct my_session *s, void *arg, struct error *err)
+{
+	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
+	size_t query = my_add(&q, counts_query);
+	int rc = my_run(s, &q, err);
+
+	if (!rc)
+		*(struct store_counts *)arg = read_counts(&q, query);
+	return rc;
+}
+
+int my_counts(void *session, struct store_counts *ret, struct error *err)
+{
+	return my_transact(session, count_all, ret, err);
+}
+
+/* --- lists ------------------------------------------------------------------------------------------------ */
+
+struct lister {
+	const struct list_query *q;
+	struct message_page page;
+};
+
+static void add_filters(struct my_session *s, struct buf *sql, const struct list_query *q)
+{
+	if (q->since)
+		buf_addf(sql, " AND created_at>=%lld", (long long)q->since);
+	if (q->until)
+		buf_addf(sql, " AND created_at<%lld", (long long)q->until);
+	if (q->phone) {
+		buf_addlit(sql, " AND phone=");
+		my_quote_text(s, sql, q->phone);
+	}
+}
+
+/* Rows of one state (or all: -1) as (id, pos), in the order of an index. most: 0 for all of them, without
+ * a position. */
+static void add_rows(struct my_session *s, struct buf *sql, const struct list_query *q, int state,
+                     uint64_t most)
+{
+	const char *at = state < 0 ? "created_at" : "state_at";
+
+	buf_addf(sql, "SELECT id,%s AS pos FROM herald_messages FORCE INDEX(%s) WHERE ", at,
+	         state < 0 ? "herald_messages_created" : "herald_messages_state");
+	if (state < 0)
+		buf_addlit(sql, "created_at>=0");
+	else
+		buf_addf(sql, "state=%d", state);
+	if (most && (q->after.at || q->after.id))
+		buf_addf(sql, " AND %s<=%lld AND (%s<%lld OR id<%lld)", at, (long long)q->after.at, at,
+		         (long long)q->after.at, (long long)q->after.id);
+	add_filters(s, sql, q);
+	if (most)
+		buf_addf(sql, " ORDER BY %s DESC,id DESC LIMIT %llu", at, (unsigned long long)most);
+}
+
+static void add_source(struct my_session *s, struct buf *sql, const struct list_query *q,
+                       uint64_t most)
+{
+	if (q->status != MESSAGE_PENDING) {
+		add_rows(s, sql, q, q->status, most);
+		return;
+	}
+	buf_addch(sql, '(');
+	add_rows(s, sql, q, MESSAGE_PENDING, most);
+	buf_addlit(sql, ") UNION ALL (");
+	add_rows(s, sql, q, ROW_RETRYING, most);
+	buf_addch(sql, ')');
+}
+
+/* The inner query finds the page by index; only the rows of the page itself are then read. */
+static size_t page_query(struct my_session *s, struct my_batch *b, const struct list_query *q)
+{
+	const uint64_t limit = (uint64_t)q->limit + 1;
+	struct buf *sql = my_begin(b);
+
+	buf_addlit(sql, "SELECT STRAIGHT_JOIN " MY_MESSAGE_COLUMNS ",k.pos FROM (SELECT id,pos FROM (");
+	add_source(s, sql, q, limit + MIN_OF(q->offset, (uint64_t)INT64_MAX));
+	buf_addf(sql,
+	         ") u ORDER BY pos DESC,id DESC LIMIT %llu OFFSET %llu) k"
+	         " JOIN herald_messages m ON m.id=k.id" MY_MESSAGE_JOINS
+	         " ORDER BY k.pos DESC,k.id DESC",
+	         (unsigned long long)limit, (unsigned long long)q->offset);
+	return b->n - 1;
+}
+
+static bool filtered(const struct list_query *q)
+{
+	return q->phone || q->since || q->until;
+}
+
+static size_t total_query(struct my_session *s, struct my_batch *b, const struct list_query *q)
+{
+	struct buf *sql;
+
+	if (!filtered(q))
+		return my_add(b, counts_query);
+	sql = my_begin(b);
+	buf_addlit(sql, "SELECT COUNT(*) FROM (");
+	add_source(s, sql, q, 0);
+	buf_addlit(sql, ") u");
+	return b->n - 1;
+}
+
+static int64_t read_total(const struct my_batch *b, size_t reply, const struct list_query *q)
+{
+	struct store_counts counts;
+	struct my_row r;
+	int64_t all = 0;
+	int i;
+
+	if (filtered(q))
+		return my_row(b, reply, &r) ? my_int(&r, 0) : 0;
+	counts = read_counts(b, reply);
+	if (q->status >= 0)
+		return counts.by_status[q->status];
+	for (i = 0; i < MESSAGE_STATUS_COUNT; i++)
+		all += counts.by_status[i];
+	return all;
+}
+
+static void read_page(const struct my_batch *b, size_t reply, const struct list_query *q,
+                      struct message_page *page)
+{
+	struct my_row r;
+
+	page->items = arena_calloc(&page->arena, q->limit, sizeof(*page->items));
+	while (my_row(b, reply, &r)) {
+		if (page->n == q->limit) {
+			page->more = true;
+			return;
+		}
+		my_message(&r, &page->arena, &page->items[page->n]);
+		page->last = (struct list_position){
+			.at = my_int(&r, 18),
+			.id = page->items[page->n].id,
+		};
+		page->n++;
+	}
+}
+
+static int list(struct my_session *s, void *arg, struct error *err)
+{
+	struct my_batch b cleanup(my_batch_release) = MY_BATCH_INIT;
+	struct lister *l = arg;
+	size_t page, total = 0;
+	int rc;
+
+	message_page_release(&l->page);
+	l->page.total = -1;
+	begin_snapshot(&b);
+	page = page_query(s, &b, l->q);
+	if (l->q->want_total)
+		total = total_query(s, &b, l->q);
+	end_snapshot(&b);
+	rc = my_run(s, &b, err);
+	if (rc)
+		return rc;
+	read_page(&b, page, l->q, &l->page);
+	if (l->q->want_total)
+		l->page.total = read_total(&b, total, l->q);
+	return OK;
+}
+
+int my_list(void *session, const struct list_query *q, struct message_page *ret, struct error *err)
+{
+	struct lister l = {.q = q};
+	int rc = my_transact(session, list, &l, err);
+
+	if (rc)
+		message_page_release(&l.page);
+	else
+		*ret = l.page;
+	return rc;
+}
+
+/* --- attempts --------------------------------------------------------------------------------------------- */
+
+#define ATTEMPTS_SHOWN 1000
+
+struct attempts_reader {
+	int64_t id;
+	struct attempt_page page;
+};
+
+static int read_attempts(struct my_session *s, void *arg, struct error *err)
+{
+	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
+	struct attempts_reader *reader = arg;
+	struct attempt_page *page = &reader->page;
+	struct my_row r;
+	int rc;
+
+	attempt_page_release(page);
+	begin_snapshot(&q);
+	buf_addf(my_begin(&q), "SELECT 1 FROM herald_messages WHERE id=%lld", (long long)reader->id);
+	buf_addf(my_begin(&q),
+	         "SELECT a.attempt,a.run,a.verdict,a.http_status,a.started_at,a.duration,a.error,o.owner"
+	         " FROM herald_attempts a LEFT JOIN herald_owners o ON o.id=a.owner WHERE a.message=%lld"
+	         " ORDER BY a.seq LIMIT %d",
+	         (long long)reader->id, ATTEMPTS_SHOWN);
+	end_snapshot(&q);
+	rc = my_run(s, &q, err);
+	if (rc)
+		return rc;
+	if (!my_row(&q, 2, &r))
+		return error_set(err, ERR_NOT_FOUND, "there is no message %lld", (long long)reader->id);
+	page->items = arena_calloc(&page->arena, mysql_num_rows(q.replies[3].rows) + 1,
+	                           sizeof(*page->items));
+	while (my_row(&q, 3, &r)) {
+		page->items[page->n++] = (struct attempt){
+			.attempt = (int)my_int(&r, 0),
+			.run = my_int(&r, 1),
+			.verdict = (enum verdict)my_int(&r, 2),
+			.http_status = (int)my_int(&r, 3),
+			.started_at = my_int(&r, 4),
+			.duration = my_int(&r, 5),
+			.error = my_text(&r, 6, &page->arena),
+			.node = my_text(&r, 7, &page->arena),
+		};
+	}
+	return OK;
+}
+
+int my_attempts(void *session, int64_t id, struct attempt_page *ret, struct error *err)
+{
+	struct attempts_reader reader = {.id = id};
+	int rc = my_transact(session, read_attempts, &reader, err);
+
+	if (rc)
+		attempt_page_release(&reader.page);
+	else
+		*ret = reader.page;
+	return rc;
+}
+
+/* --- runs ------------------------------------------------------------------------------------------------- */
+
+struct runs_reader {
+	int64_t before;
+	uint64_t offset;
+	uint32_t limit;
+	struct run_page page;
+};
+
+static int read_runs(struct my_session *s, void *arg, struct error *err)
+{
+	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
+	struct runs_reader *reader = arg;
+	struct run_page *page = &reader->page;
+	struct my_row r;
+	int rc;
+
+	run_page_release(page);
+	begin_snapshot(&q);
+	my_add(&q, "SELECT COUNT(*) FROM herald_runs");
+	buf_addf(my_begin(&q),
+	         "SELECT id,started_at,node,claimed,sent,failed,retried,lost,last_id,finished"
+	         " FROM herald_runs WHERE id<%lld ORDER BY id DESC LIMIT %llu OFFSET %llu",
+	         (long long)(reader->before ? reader->before : INT64_MAX),
+	         (unsigned long long)reader->limit + 1, (unsigned long long)reader->offset);
+	end_snapshot(&q);
+	rc = my_run(s, &q, err);
+	if (rc)
+		return rc;
+	page->total = my_row(&q, 2, &r) ? my_int(&r, 0) : 0;
+	page->items = arena_calloc(&page->arena, reader->limit, sizeof(*page->items));
+	while (my_row(&q, 3, &r)) {
+		if (page->n == reader->limit) {
+			page->more = true;
+			break;
+		}
+		page->items[page->n++] = (struct run){
+			.id = my_int(&r, 0),
+			.started_at = my_int(&r, 1),
+			.node = my_text(&r, 2, &page->arena),
+			.claimed = (uint32_t)my_int(&r, 3),
+			.sent = (uint32_t)my_int(&r, 4),
+			.failed = (uint32_t)my_int(&r, 5),
+			.retried = (uint32_t)my_int(&r, 6),
+			.lost = (uint32_t)my_int(&r, 7),
+			.last_id = my_int(&r, 8),
+			.finished = my_int(&r, 9) != 0,
+		};
+	}
+	return OK;
+}
+
+int my_runs_list(void *session, int64_t before, uint64_t offset, uint32_t limit, struct run_page *ret,
+                 struct error *err)
+{
+	struct runs_reader reader = {.before = before, .offset = offset, .limit = limit};
+	int rc = my_transact(session, read_runs, &reader, err);
+
+	if (rc)
+		run_page_release(&reader.page);
+	else
+		*ret = reader.page;
+	return rc;
+}
