@@ -125,7 +125,13 @@ static void take_answers(struct api_thread *t)
 			r->finish(r);
 		created |= r->created;
 		r->outside = false;
-		MHD_resume_connection(r->conn->mhd);
+		if (!r->conn) {
+			api_thread_recycle(t, r); /* the client left */
+			continue;
+		}
+		if (r->suspended)
+			MHD_resume_connection(r->conn->mhd);
+		r->suspended = false;
 	}
 	if (created && t->http->o.dispatch)
 		dispatch_poke(t->http->o.dispatch);
@@ -204,7 +210,7 @@ static void cut_off(struct api_thread *t)
 	t->unanswered = t->connections.busy;
 	take_answers(t);
 	for (struct connection *c = t->connections.head; c; c = c->next)
-		if (c->request && c->request->outside)
+		if (c->request && c->request->suspended)
 			MHD_resume_connection(c->mhd);
 	MHD_stop_daemon(t->daemon);
 	t->daemon = NULL;

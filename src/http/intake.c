@@ -281,29 +281,39 @@ static enum MHD_Result take_body(struct request *r, const char *data, size_t *le
 	return MHD_YES;
 }
 
-static void go_outside(struct request *r, struct MHD_Connection *mhd)
+/* Has the answer made, here or elsewhere. */
+static void work(struct request *r)
 {
-	r->outside = true;
 	connection_enter(&r->thread->connections, r->conn, CONNECTION_WORKING, USEC_NEVER);
-	MHD_suspend_connection(mhd);
+	if (r->route->place == PLACE_INLINE) {
+		r->outside = r->route->handle(r, NULL) == HANDLED_LATER;
+	} else {
+		r->outside = workers_submit(&r->http->workers, r);
+		if (!r->outside)
+			answer_error(&r->answer, API_OVERLOADED);
+	}
 }
 
-/* The request is complete. */
+/*
+ * The request is complete. While it is outside, this is called once more, and only then the connection is
+ * suspended: libmicrohttpd takes up a resumed connection where it was, and had it been suspended out of a read,
+ * it would read again before it sends, and drop a client that has closed its sending side.
+ */
 static enum MHD_Result end(struct request *r, struct MHD_Connection *mhd)
 {
-	if (r->answer.status)
-		return send_answer(r, mhd);
-	if (r->route->place == PLACE_INLINE) {
-		if (r->route->handle(r, NULL) == HANDLED_DONE)
-			return send_answer(r, mhd);
-		go_outside(r, mhd);
-	} else if (workers_submit(&r->http->workers, r)) {
-		go_outside(r, mhd);
-	} else {
-		answer_error(&r->answer, API_OVERLOADED);
-		return send_answer(r, mhd);
+	if (r->outside) {
+		r->suspended = true;
+		MHD_suspend_connection(mhd);
+		return MHD_YES;
 	}
-	return MHD_YES;
+	if (!r->answered) {
+		r->answered = true;
+		if (!r->answer.status)
+			work(r);
+		if (r->outside)
+			return MHD_YES;
+	}
+	return send_answer(r, mhd);
 }
 
 enum MHD_Result intake_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *method,
@@ -340,7 +350,7 @@ void intake_completed(void *cls, struct MHD_Connection *mhd, void **context, enu
 	r->body_reserved = 0;
 	connection_enter(&t->connections, r->conn, CONNECTION_IDLE, clock_mono() + IDLE_TIMEOUT);
 	if (r->outside)
-		r->conn = NULL; /* cut off: it comes back to api_thread_release() */
+		r->conn = NULL; /* it comes back to nobody */
 	else
 		api_thread_recycle(t, r);
 }

@@ -44,8 +44,10 @@ struct request {
 	struct http *http;
 	struct api_thread *thread;
 	struct connection *conn; /* NULL: cut off, nobody waits for the answer */
-	bool begun;   /* its headers were seen */
-	bool outside; /* suspended: it is with someone else, or on its way back */
+	bool begun;    /* its headers were seen */
+	bool answered; /* its answer is there, or being made */
+	bool outside;  /* with someone else, or on its way back */
+	bool suspended; /* so is its connection */
 	/* Called on the API thread when it is back, before it is answered; may be NULL. */
 	void (*finish)(struct request *r);
 

@@ -130,6 +130,18 @@ def test_client_that_leaves_early(raw, server):
     assert server.api.get("/livez").status == 200
 
 
+def test_client_that_resets(raw, server):
+    """Resets at every stage of a request's life leave nothing behind but, perhaps, the message."""
+    for i in range(200):
+        r = raw().send(post() if i % 2 else f"GET /api/v1/messages HTTP/1.1\r\nHost: x\r\n{KEY}\r\n")
+        time.sleep(i % 10 * 0.0003)
+        r.s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        r.close()
+    server.forget_connection()
+    eventually(lambda: server.client().get("/metrics").body.count(b"\nherald_http_connections 1\n") == 1)
+    assert server.stats()["total"] <= 100
+
+
 def test_too_many_connections(herald):
     h = herald(API_MAX_CONNECTIONS="16", AUTO_START_SCHEDULER="false")
     h.forget_connection()

@@ -369,6 +369,59 @@ static void store_goes_and_comes_back(void **state)
 	buf_release(&text);
 }
 
+/* It has closed its sending side, and that is known, before the answer is made. Others are connected, too:
+ * libmicrohttpd looks at the one that was quiet longest in another way than at the rest. */
+static void client_that_has_said_all_is_answered(void **state)
+{
+	struct server *s = *state;
+	struct buf text = BUF_INIT;
+	int get, create, others[16];
+
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		others[i] = dial(s);
+	gate_set(&get_gate, true);
+	gate_set(&insert_gate, true);
+	create = dial(s);
+	ask(create, "POST", "/api/v1/messages", MESSAGE);
+	gate_await(&insert_gate, 1);
+	get = dial(s);
+	ask(get, "GET", "/api/v1/messages/1", NULL);
+	gate_await(&get_gate, 1);
+	shutdown(get, SHUT_WR);
+	shutdown(create, SHUT_WR);
+	assert_int_equal(round_trip(s, "GET", "/livez", NULL, &text), 200);
+	gate_set(&insert_gate, false);
+	assert_int_equal(answer(create, &text), 201);
+	gate_set(&get_gate, false);
+	assert_int_equal(answer(get, &text), 200);
+	close(get);
+	close(create);
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		close(others[i]);
+	buf_release(&text);
+}
+
+/* The answer of a request whose client has reset the connection meets nobody. */
+static void client_that_resets_is_forgotten(void **state)
+{
+	const struct linger reset = {.l_onoff = 1};
+	struct server *s = *state;
+	struct buf text = BUF_INIT;
+
+	for (int i = 0; i < 20; i++) {
+		int fd = dial(s);
+
+		gate_set(&get_gate, true);
+		ask(fd, "GET", "/api/v1/messages/1", NULL);
+		gate_await(&get_gate, 1);
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+		close(fd);
+		gate_set(&get_gate, false);
+		assert_int_equal(round_trip(s, "GET", "/api/v1/messages/1", NULL, &text), 404);
+	}
+	buf_release(&text);
+}
+
 static void *open_gates_later(void *arg)
 {
 	(void)arg;
@@ -439,6 +492,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(full_writer_is_told, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(busy_workers_are_told, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(store_goes_and_comes_back, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(client_that_has_said_all_is_answered, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(client_that_resets_is_forgotten, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(shutdown_cuts_off_what_hangs, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(shutdown_waits_for_what_is_in_progress, set_up, tear_down),
 	};
