@@ -34,6 +34,17 @@ static void complain(struct dispatch *d, const char *doing, const struct error *
 	       kv_uint("unsettled", d->l.flights.n));
 }
 
+static void refuse_claim(struct dispatch *d)
+{
+	struct claim_order *c = d->l.claim;
+
+	if (!c)
+		return;
+	d->l.claim = NULL;
+	c->parcel = NULL;
+	ledger_mail(d, &c->note);
+}
+
 static void went_away(struct dispatch *d, const char *doing, const struct error *err)
 {
 	struct ledger *l = &d->l;
@@ -42,6 +53,7 @@ static void went_away(struct dispatch *d, const char *doing, const struct error 
 	l->away = true;
 	l->retry_at = clock_mono() + (RETRY_FIRST << MIN_OF(l->failures, RETRY_DOUBLINGS));
 	l->failures++;
+	refuse_claim(d);
 }
 
 static void came_back(struct dispatch *d)
@@ -54,17 +66,6 @@ static void came_back(struct dispatch *d)
 	l->away = false;
 	l->failures = 0;
 	l->complain_at = 0;
-}
-
-static void refuse_claim(struct dispatch *d)
-{
-	struct claim_order *c = d->l.claim;
-
-	if (!c)
-		return;
-	d->l.claim = NULL;
-	c->parcel = NULL;
-	ledger_mail(d, &c->note);
 }
 
 static void claim(struct dispatch *d)

@@ -10,6 +10,7 @@
 #define PREFETCH_SPAN_MS 40
 #define PREFETCH_MAX 2048
 #define MEASURE_OVER (5 * USEC_PER_MSEC)
+#define MEASURE_HALF (20 * USEC_PER_MSEC)
 
 /* The shortest time between two questions for pokes alone: a stream of creates must not become a stream
  * of questions, and with a beat to wait for there is nothing but a start or a stop to learn. */
@@ -52,13 +53,18 @@ void tick_init(struct tick *t, bool free_retries, usec_t now)
 		t->retries.at = USEC_NEVER;
 }
 
+/* A moving average in which a time of MEASURE_HALF counts for as much as all before it: a receiver that
+ * has stood still for seconds must not be taken for a fast one. */
 static void measure(struct tick *t, usec_t now)
 {
 	usec_t over = now - t->measured_at;
+	double rate, weight;
 
 	if (over < MEASURE_OVER)
 		return;
-	t->per_sec = (t->per_sec + (double)t->started * 1e6 / (double)over) / 2;
+	rate = (double)t->started * 1e6 / (double)over;
+	weight = (double)over / (double)(over + MEASURE_HALF);
+	t->per_sec += (rate - t->per_sec) * weight;
 	t->started = 0;
 	t->measured_at = now;
 }

@@ -140,9 +140,8 @@ static void test_put_list_drop(void **state)
 
 static void test_bad_cursors_and_limits(void **state)
 {
-	static const char *const bad[] = {"x", "0", "-1", "1x", " 1", "99999999999999999999",
-	                                  "0123456789012345678901234567890123456789012345678901234567890123"
-	                                  "456789"};
+	static const char too_long[] = "0123456789012345678901234567890123456789012345678901234567890123456789";
+	static const char *const bad[] = {"x", "0", "-1", "1x", " 1", "99999999999999999999", too_long};
 	struct cache *c = open_memory(10, 0);
 	struct error err = ERROR_INIT;
 	struct cache_page p;

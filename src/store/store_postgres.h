@@ -1,0 +1,227 @@
+/*
+ * What the files of the PostgreSQL driver share.
+ *
+ * Any number of nodes share a database, so the server's clock is the only one, and what two nodes could
+ * disagree on is decided by a row lock or by comparing what was read. A session is one connection, made
+ * when first needed and made again when it breaks.
+ *
+ * Rows are always locked in this order, so that transactions wait for each other but not in a circle:
+ *
+ *	the scheduler's row (only by who opens a beat or changes it), messages by id (claims and recovery
+ *	skip those that are locked instead of waiting), one row of counts, runs by id, the streak.
+ *
+ * The last three are touched at the end of a transaction, as the rows that all nodes need.
+ */
+#ifndef HERALD_STORE_POSTGRES_H
+#define HERALD_STORE_POSTGRES_H
+
+#include <libpq-fe.h>
+#include <pthread.h>
+
+#include "buf.h"
+#include "store_driver.h"
+#include "store_rules.h"
+
+struct pg_db {
+	char *url;
+	bool read_only_schema;
+
+	pthread_mutex_t lock;
+	bool migrated;
+	int schema_found;
+};
+
+/* Whether, after an error, the whole transaction is worth another try: nothing of it was done. */
+enum pg_again {
+	PG_AGAIN_NO,
+	PG_AGAIN_CONFLICT, /* another transaction was in the way */
+	PG_AGAIN_LOST,     /* the connection was lost, before anything was to be committed */
+};
+
+#define PG_STATEMENTS_MAX 128
+#define PG_CALLS_MAX 16
+
+enum pg_statement_state {
+	STATEMENT_NOT,
+	STATEMENT_SENT, /* its preparation is on its way */
+	STATEMENT_THERE,
+};
+
+struct pg_session {
+	struct pg_db *db;
+	PGconn *handle; /* NULL: not connected */
+	struct pg_prepared {
+		char *sql;
+		enum pg_statement_state state; /* on this connection */
+	} statements[PG_STATEMENTS_MAX];
+	size_t statements_n;
+
+	bool committing; /* a COMMIT is among what was sent */
+	bool warned;     /* the server warned since then */
+	enum pg_again again;
+	usec_t retry_at; /* clock_mono() before which no new connection is tried */
+	unsigned failures; /* connections in a row that could not be made */
+
+	char *owner; /* the last one looked up */
+	int64_t owner_id;
+};
+
+/* --- store_postgres_args.c: parameters of a statement, in the server's binary form ----------------------- */
+
+#define PG_ARGS_MAX 20
+
+struct pg_args {
+	struct buf data;
+	size_t n;
+	struct {
+		size_t at, len;
+		bool null;
+	} arg[PG_ARGS_MAX];
+};
+#define PG_ARGS_INIT {.data = BUF_INIT}
+
+void pg_args_release(struct pg_args *a);
+void pg_add_i64(struct pg_args *a, int64_t v);
+void pg_add_f64(struct pg_args *a, double v);
+void pg_add_text(struct pg_args *a, const char *s); /* NULL is null */
+/* An array of n >= 1 elements, which must follow at once. */
+void pg_add_i64_array(struct pg_args *a, size_t n);
+void pg_add_text_array(struct pg_args *a, size_t n);
+void pg_item_i64(struct pg_args *a, int64_t v);
+void pg_item_text(struct pg_args *a, const char *s, size_t len); /* s NULL: null */
+
+/* Columns of a result. An integer of any width, or a boolean; null is 0. */
+int64_t pg_i64(const PGresult *res, int row, int col);
+double pg_f64(const PGresult *res, int row, int col);
+/* Copied into the arena; NULL stays NULL. */
+const char *pg_text(const PGresult *res, int row, int col, struct arena *arena);
+
+/* --- store_postgres_error.c ------------------------------------------------------------------------------- */
+
+/* Turns a failed result, or with NULL the state of the connection, into our codes; never OK. Drops
+ * connections that are of no more use. */
+int pg_fail(struct pg_session *s, const PGresult *res, struct error *err);
+
+/* --- store_postgres_conn.c: a connection, statements, transactions ---------------------------------------- */
+
+/* Bare connection with our settings, outside of pipeline mode. */
+int pg_connect(struct pg_db *db, PGconn **ret, struct error *err);
+void pg_drop(struct pg_session *s);
+
+/* A statement to run, and its result once it has run. */
+struct pg_call {
+	const char *sql;
+	struct pg_args *args; /* NULL: none */
+	bool once; /* its text is built anew each time: do not keep it prepared */
+	PGresult *res;
+};
+void pg_calls_clear(struct pg_call *calls, size_t n); /* frees the results */
+
+/* Sends the statements together and collects all results: one round trip. Each is prepared once per
+ * connection. On an error there are no results. At most PG_CALLS_MAX. */
+int pg_run(struct pg_session *s, struct pg_call *calls, size_t n, struct error *err);
+/* The same for one statement; the caller clears *ret. */
+int pg_run1(struct pg_session *s, const char *sql, struct pg_args *args, PGresult **ret,
+            struct error *err);
+
+#define PG_BEGIN "BEGIN"
+#define PG_BEGIN_READ "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+#define PG_COMMIT "COMMIT"
+/* Statements of a transaction may be sent with their PG_COMMIT when nothing has to be decided in
+ * between; pg_run() sees it. */
+int pg_commit(struct pg_session *s, struct error *err);
+
+/* Runs a transaction: body() from BEGIN to COMMIT (or without, if it found nothing to do). When it was in
+ * vain through no fault of its own, it is taken back and run again, so it must start afresh each time. An
+ * open transaction is taken back. */
+int pg_transact(struct pg_session *s, int (*body)(struct pg_session *s, void *arg, struct error *err),
+                void *arg, struct error *err);
+
+/* Microseconds since the epoch, at this moment and not as now() of the transaction's start. */
+#define PG_NOW "(extract(epoch FROM clock_timestamp())*1000000)::bigint"
+
+/* --- store_postgres_schema.c -------------------------------------------------------------------------------- */
+
+#define PG_SCHEMA 1
+/* On a bare connection: finds the schema's version and, unless read_only, brings it up to PG_SCHEMA. */
+int pg_migrate(PGconn *handle, bool read_only, int *ret_found, struct error *err);
+
+/* --- rows that several verbs touch (store_postgres_rows.c) ------------------------------------------------ */
+
+/* Fills in the statement that adds to this connection's row of counts. */
+void pg_counts_call(struct pg_call *call, struct pg_args *args, const struct pg_session *s,
+                    const int64_t by_state[ROW_STATE_COUNT]);
+
+/* Id of the owner's name, made when new. Outside of a transaction. */
+int pg_owner(struct pg_session *s, const char *owner, int64_t *ret, struct error *err);
+
+/* A SELECT of the scheduler's row begins with these columns; pg_scheduler() reads them, but for
+ * messages_sent. PG_SCHEDULER_COLUMNS_N: how many. */
+#define PG_SCHEDULER_COLUMNS                                                                       \
+	"s.running,s.beat_interval,s.batch,s.beat_at,s.epoch,s.remaining,s.failure_rate,"          \
+	"s.last_alert_at,s.config_interval,s.config_batch"
+#define PG_SCHEDULER_COLUMNS_N 10
+void pg_scheduler(const PGresult *res, int row, struct scheduler_row *ret);
+
+/* The columns of a run that say how far it is, and whether it has ended with that. */
+#define PG_TALLY_COLUMNS "id,claimed,sent,failed,retried,lost,closed,finished"
+/* Marks the run of that row of a result as finished, if it is complete and was not yet; ret->run is 0 when
+ * not. */
+int pg_run_finish(struct pg_session *s, const PGresult *res, int row, struct run_end *ret,
+                  struct error *err);
+
+/* The outcomes of one transaction, gathered per run. */
+struct pg_outcomes {
+	struct pg_outcome {
+		int64_t run;
+		struct run_tally add;
+	} * runs;
+	size_t n, cap;
+};
+void pg_outcomes_add(struct pg_outcomes *o, int64_t run, enum verdict v);
+void pg_outcomes_release(struct pg_outcomes *o);
+/* Adds counts and outcomes in one round trip and finishes runs that are complete with that. Calls
+ * ended() for each, if given. */
+int pg_account(struct pg_session *s, const int64_t by_state[ROW_STATE_COUNT], struct pg_outcomes *o,
+               void (*ended)(void *arg, const struct run_end *end), void *arg, struct error *err);
+
+/* A SELECT of messages begins with these columns; pg_message() reads them. PG_MESSAGE_COLUMNS_N: how many. */
+#define PG_MESSAGE_COLUMNS                                                                         \
+	"m.id,m.state,m.state_at,m.attempts,m.lost,m.fence,m.due_at,m.started_at,m.created_at,"    \
+	"m.updated_at,m.send_at,m.phone,m.content,m.idempotency_key,m.metadata,a.message_id,"      \
+	"a.error,o.owner"
+#define PG_MESSAGE_COLUMNS_N 18
+#define PG_MESSAGE_JOINS                                                                           \
+	" LEFT JOIN herald_attempts a ON a.message=m.id AND a.seq=m.said"                          \
+	" LEFT JOIN herald_owners o ON o.id=m.owner"
+#define PG_MESSAGE_BY_ID                                                                           \
+	"SELECT " PG_MESSAGE_COLUMNS " FROM herald_messages m" PG_MESSAGE_JOINS                    \
+	" WHERE m.id=$1::bigint"
+void pg_message(const PGresult *res, int row, struct arena *arena, struct message *ret);
+
+/* --- the verbs, by file: _insert, _claim, _settle, _recover, _read, _list, _steer ------------------------- */
+
+int pg_insert(void *session, struct insert_group *groups, size_t n, struct error *err);
+int pg_claim(void *session, const struct claim_request *r, struct claim_batch *ret, struct error *err);
+int pg_settle(void *session, struct settlement *s, size_t n, struct settle_result *ret,
+              struct error *err);
+int pg_renew(void *session, const struct lease_ref *refs, size_t n, usec_t lease,
+             size_t *ret_renewed, struct error *err);
+int pg_recover(void *session, const struct recover_request *r, struct recover_result *ret,
+               struct error *err);
+int pg_get(void *session, int64_t id, struct arena *arena, struct message *ret, struct error *err);
+int pg_list(void *session, const struct list_query *q, struct message_page *ret, struct error *err);
+int pg_counts(void *session, struct store_counts *ret, struct error *err);
+int pg_attempts(void *session, int64_t id, struct attempt_page *ret, struct error *err);
+int pg_cancel(void *session, int64_t id, struct arena *arena, struct message *ret, struct error *err);
+int pg_replay(void *session, int64_t id, struct error *err);
+int pg_replay_some(void *session, uint32_t limit, uint32_t *ret, struct error *err);
+int pg_scheduler_init(void *session, const struct scheduler_defaults *d, struct scheduler *ret,
+                      struct error *err);
+int pg_scheduler_get(void *session, struct scheduler *ret, struct error *err);
+int pg_scheduler_change(void *session, const struct scheduler_change *change, struct scheduler *ret,
+                        bool *ret_changed, struct error *err);
+int pg_runs(void *session, int64_t before, uint64_t offset, uint32_t limit, struct run_page *ret,
+            struct error *err);
+
+#endif

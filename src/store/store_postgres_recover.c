@@ -1,0 +1,179 @@
+/* Taking back claims whose owner is gone. */
+#include <stdlib.h>
+
+#include "alloc.h"
+#include "store_postgres.h"
+
+#define NEXT_EXPIRY                                                                                \
+	"SELECT state_at FROM herald_messages WHERE state=1 ORDER BY state,state_at,id LIMIT 1"
+
+struct lost_row {
+	int64_t id, fence, owner, run;
+	int attempts, lost;
+	usec_t started_at;
+	int state; /* what it becomes */
+};
+
+struct recoverer {
+	const struct recover_request *r;
+	struct lost_row *rows;
+	size_t n;
+	usec_t now;
+	int64_t by_state[ROW_STATE_COUNT];
+	struct pg_outcomes outcomes;
+	struct recover_result result;
+};
+
+static usec_t expiry(const PGresult *res)
+{
+	return PQntuples(res) ? pg_i64(res, 0, 0) : USEC_NEVER;
+}
+
+/* Whether there is anything to take back; asked without a lock, as most calls find nothing. */
+static int look(struct pg_session *s, struct recoverer *re, bool *ret, struct error *err)
+{
+	struct pg_call calls[] = {{.sql = "SELECT " PG_NOW}, {.sql = NEXT_EXPIRY}};
+	int rc = pg_run(s, calls, ARRAY_SIZE(calls), err);
+
+	if (rc)
+		return rc;
+	re->now = pg_i64(calls[0].res, 0, 0);
+	re->result.next_expiry = expiry(calls[1].res);
+	*ret = re->result.next_expiry <= re->now;
+	pg_calls_clear(calls, ARRAY_SIZE(calls));
+	return OK;
+}
+
+/* A row that is locked has somebody who cares for it: its owner after all, or another node. */
+static int gather(struct pg_session *s, struct recoverer *re, struct error *err)
+{
+	struct pg_args args cleanup(pg_args_release) = PG_ARGS_INIT;
+	struct pg_call calls[] = {
+		{.sql = PG_BEGIN},
+		{.sql = "SELECT id,fence,owner,run,attempts,lost,started_at FROM herald_messages"
+	                " WHERE state=1 AND state_at<=$1::bigint ORDER BY state,state_at,id"
+	                " LIMIT $2::bigint FOR UPDATE SKIP LOCKED",
+	         .args = &args},
+	};
+	const PGresult *res;
+	struct lost_row *row;
+	int rc, i, n;
+
+	pg_add_i64(&args, re->now);
+	pg_add_i64(&args, re->r->limit);
+	rc = pg_run(s, calls, ARRAY_SIZE(calls), err);
+	if (rc)
+		return rc;
+	res = calls[1].res;
+	n = PQntuples(res);
+	re->rows = xcalloc((size_t)n + 1, sizeof(*re->rows));
+	for (i = 0; i < n; i++) {
+		row = &re->rows[re->n++];
+		*row = (struct lost_row){
+			.id = pg_i64(res, i, 0),
+			.fence = pg_i64(res, i, 1),
+			.owner = pg_i64(res, i, 2),
+			.run = pg_i64(res, i, 3),
+			.attempts = (int)pg_i64(res, i, 4),
+			.lost = (int)pg_i64(res, i, 5) + 1,
+			.started_at = pg_i64(res, i, 6),
+		};
+		row->state = recovered_state(re->r, row->attempts, row->lost);
+		re->by_state[MESSAGE_SENDING]--;
+		re->by_state[row->state]++;
+		re->result.pending += row_status(row->state) == MESSAGE_PENDING;
+		re->result.unknown += row->state == MESSAGE_UNKNOWN;
+		re->result.failed += row->state == MESSAGE_FAILED;
+		pg_outcomes_add(&re->outcomes, row->run, VERDICT_LOST);
+	}
+	pg_calls_clear(calls, ARRAY_SIZE(calls));
+	return OK;
+}
+
+static int write_rows(struct pg_session *s, const struct recoverer *re, struct error *err)
+{
+	/* 5 is VERDICT_LOST. */
+	static const char sql[] =
+		"WITH u AS (UPDATE herald_messages m SET state=d.state,state_at=$5::bigint,"
+		"updated_at=$5::bigint,said=d.seq,lost=d.lost,"
+		"due_at=CASE WHEN d.state IN (0,6) THEN $5::bigint ELSE m.due_at END"
+		" FROM unnest($1::bigint[],$2::bigint[],$3::bigint[],$4::bigint[])"
+		" AS d(id,state,seq,lost) WHERE m.id=d.id"
+		" RETURNING m.id,m.said,m.attempts,m.run,m.owner,m.started_at)"
+		" INSERT INTO herald_attempts(message,seq,attempt,run,owner,verdict,http_status,"
+		"started_at,duration,error)"
+		" SELECT id,said,attempts,run,owner,5,0,started_at,0,$6::text FROM u"
+		" ON CONFLICT DO NOTHING";
+	struct pg_args args cleanup(pg_args_release) = PG_ARGS_INIT;
+	char *error cleanup(free_ptr) = NULL;
+	PGresult *res;
+	size_t i;
+	int rc;
+
+	pg_add_i64_array(&args, re->n);
+	for (i = 0; i < re->n; i++)
+		pg_item_i64(&args, re->rows[i].id);
+	pg_add_i64_array(&args, re->n);
+	for (i = 0; i < re->n; i++)
+		pg_item_i64(&args, re->rows[i].state);
+	pg_add_i64_array(&args, re->n);
+	for (i = 0; i < re->n; i++)
+		pg_item_i64(&args, attempt_seq(re->rows[i].fence, VERDICT_LOST));
+	pg_add_i64_array(&args, re->n);
+	for (i = 0; i < re->n; i++)
+		pg_item_i64(&args, re->rows[i].lost);
+	pg_add_i64(&args, re->now);
+	if (re->r->last_error)
+		error = xstrndup(re->r->last_error, text_stored(re->r->last_error, MESSAGE_ERROR_MAX));
+	pg_add_text(&args, error);
+	rc = pg_run1(s, sql, &args, &res, err);
+	if (!rc)
+		PQclear(res);
+	return rc;
+}
+
+static int take_back(struct pg_session *s, struct recoverer *re, struct error *err)
+{
+	PGresult *res;
+	int rc = gather(s, re, err);
+
+	if (!rc && re->n)
+		rc = write_rows(s, re, err);
+	if (!rc)
+		rc = pg_run1(s, NEXT_EXPIRY, NULL, &res, err);
+	if (rc)
+		return rc;
+	re->result.next_expiry = expiry(res);
+	re->result.more = re->n == re->r->limit && re->result.next_expiry <= re->now;
+	PQclear(res);
+	if (!re->n)
+		return OK;
+	rc = pg_account(s, re->by_state, &re->outcomes, NULL, NULL, err);
+	return rc ? rc : pg_commit(s, err);
+}
+
+static int recover_body(struct pg_session *s, void *arg, struct error *err)
+{
+	struct recoverer *re = arg;
+	bool found;
+	int rc;
+
+	*re = (struct recoverer){.r = re->r};
+	rc = look(s, re, &found, err);
+	if (!rc && found)
+		rc = take_back(s, re, err);
+	free(re->rows);
+	pg_outcomes_release(&re->outcomes);
+	return rc;
+}
+
+int pg_recover(void *session, const struct recover_request *r, struct recover_result *ret,
+               struct error *err)
+{
+	struct recoverer re = {.r = r};
+	int rc = pg_transact(session, recover_body, &re, err);
+
+	if (!rc)
+		*ret = re.result;
+	return rc;
+}

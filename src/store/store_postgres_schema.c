@@ -1,0 +1,237 @@
+/*
+ * The tables, in the connection's current schema, and how those of an older herald become those of this.
+ * Each step is one transaction, under a lock that other nodes wait for. Never change a step that was
+ * released: add one.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "store_postgres.h"
+
+/*
+ * herald_messages
+ *   state     enum message_status or ROW_RETRYING.
+ *   state_at  what orders the rows of a state: due_at (pending), the lease's end (sending), else when it
+ *             got there (so for sent it is sent_at). One index (state, state_at, id) therefore serves
+ *             claims, lease recovery and every list by status.
+ *   said      key (with id) of the attempt that holds the provider's id or the last error; -1: none.
+ * There is no index on created_at, as each index is written for each change of a row: herald_allot() sees
+ * to it that ids and creation times rise together, so a list by creation is one by id and a bound on time
+ * is one on ids, found by bisection (herald_first_since). owner, run and started_at mean nothing while
+ * fence is 0. The fill factor leaves room for the next version of a row beside the last one, which keeps
+ * the log of changes small.
+ *
+ * herald_attempts: seq as attempt_seq() makes it. herald_runs: id = epoch.
+ *
+ * herald_counts: how many messages are in each state, as the sum over all rows. A connection adds to the
+ * row of its backend's number, so that transactions seldom wait for each other to end.
+ *
+ * herald_streak: runs in a row in which every message failed. Apart from herald_scheduler, since it
+ * changes when a run ends, and that must not wait for who opens a beat.
+ *
+ * herald_allot(n): n ids in a row and the time of creation. Its lock is held for this call and not to the
+ * end of the transaction, so that commits need not queue. Sequences are not taken back with a
+ * transaction, which is what is wanted here; the second one holds a time.
+ */
+static const char schema_1[] =
+	"CREATE SEQUENCE herald_ids MAXVALUE 9007199254740991;"
+	"CREATE SEQUENCE herald_created;"
+	"CREATE TABLE herald_messages("
+	" id bigint NOT NULL,"
+	" state_at bigint NOT NULL,"
+	" fence bigint NOT NULL,"
+	" owner bigint NOT NULL,"
+	" run bigint NOT NULL,"
+	" said bigint NOT NULL,"
+	" due_at bigint NOT NULL,"
+	" started_at bigint NOT NULL,"
+	" updated_at bigint NOT NULL,"
+	" created_at bigint NOT NULL,"
+	" send_at bigint NOT NULL,"
+	" attempts integer NOT NULL,"
+	" lost integer NOT NULL,"
+	" state smallint NOT NULL,"
+	" phone text NOT NULL,"
+	" content text NOT NULL,"
+	" idempotency_key text COLLATE \"C\","
+	" metadata text,"
+	" CONSTRAINT herald_messages_id PRIMARY KEY(id)"
+	") WITH (fillfactor=75, autovacuum_vacuum_scale_factor=0.02, autovacuum_vacuum_threshold=5000,"
+	" autovacuum_vacuum_cost_delay=0, autovacuum_analyze_scale_factor=0.2);"
+	"CREATE INDEX herald_messages_state ON herald_messages(state,state_at,id);"
+	"CREATE UNIQUE INDEX herald_messages_key ON herald_messages(idempotency_key)"
+	" WHERE idempotency_key IS NOT NULL;"
+	"CREATE TABLE herald_attempts("
+	" message bigint NOT NULL,"
+	" seq bigint NOT NULL,"
+	" run bigint NOT NULL,"
+	" owner bigint NOT NULL,"
+	" started_at bigint NOT NULL,"
+	" duration bigint NOT NULL,"
+	" attempt integer NOT NULL,"
+	" verdict smallint NOT NULL,"
+	" http_status smallint NOT NULL,"
+	" message_id text,"
+	" error text,"
+	" CONSTRAINT herald_attempts_id PRIMARY KEY(message,seq));"
+	"CREATE TABLE herald_owners("
+	" id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,"
+	" owner text COLLATE \"C\" NOT NULL UNIQUE);"
+	"CREATE TABLE herald_counts("
+	" slot integer PRIMARY KEY,"
+	" pending bigint NOT NULL DEFAULT 0,"
+	" sending bigint NOT NULL DEFAULT 0,"
+	" sent bigint NOT NULL DEFAULT 0,"
+	" failed bigint NOT NULL DEFAULT 0,"
+	" cancelled bigint NOT NULL DEFAULT 0,"
+	" unknown bigint NOT NULL DEFAULT 0,"
+	" retrying bigint NOT NULL DEFAULT 0"
+	") WITH (fillfactor=20, autovacuum_vacuum_threshold=1000, autovacuum_vacuum_scale_factor=0,"
+	" autovacuum_vacuum_cost_delay=0);"
+	"INSERT INTO herald_counts(slot) SELECT generate_series(0,63);"
+	"CREATE TABLE herald_scheduler("
+	" one integer PRIMARY KEY CHECK(one=1),"
+	" running boolean NOT NULL,"
+	" beat_interval bigint NOT NULL,"
+	" batch bigint NOT NULL,"
+	" beat_at bigint NOT NULL,"
+	" epoch bigint NOT NULL,"
+	" remaining bigint NOT NULL,"
+	" failure_rate double precision NOT NULL,"
+	" last_alert_at bigint NOT NULL,"
+	" config_interval bigint NOT NULL,"
+	" config_batch bigint NOT NULL"
+	") WITH (fillfactor=20);"
+	"CREATE TABLE herald_streak("
+	" one integer PRIMARY KEY CHECK(one=1),"
+	" all_failed bigint NOT NULL"
+	") WITH (fillfactor=20);"
+	"INSERT INTO herald_streak VALUES(1,0);"
+	"CREATE TABLE herald_runs("
+	" id bigint PRIMARY KEY,"
+	" started_at bigint NOT NULL,"
+	" claimed bigint NOT NULL,"
+	" sent bigint NOT NULL DEFAULT 0,"
+	" failed bigint NOT NULL DEFAULT 0,"
+	" retried bigint NOT NULL DEFAULT 0,"
+	" lost bigint NOT NULL DEFAULT 0,"
+	" last_id bigint NOT NULL,"
+	" closed boolean NOT NULL,"
+	" finished boolean NOT NULL DEFAULT false,"
+	" node text NOT NULL"
+	") WITH (fillfactor=50, autovacuum_vacuum_threshold=1000, autovacuum_vacuum_scale_factor=0.02);"
+	"CREATE FUNCTION herald_allot(n bigint, OUT first_id bigint, OUT created_at bigint)"
+	" LANGUAGE plpgsql AS $$"
+	" DECLARE key integer := 'herald_messages'::regclass::oid::bigint::bit(32)::integer;"
+	" BEGIN"
+	"  PERFORM pg_advisory_lock(1751478881, key);"
+	"  first_id := nextval('herald_ids');"
+	"  PERFORM setval('herald_ids', first_id + n - 1);"
+	"  created_at := greatest((extract(epoch FROM clock_timestamp())*1000000)::bigint,"
+	"   (SELECT last_value FROM herald_created));"
+	"  PERFORM setval('herald_created', created_at);"
+	"  PERFORM pg_advisory_unlock(1751478881, key);"
+	" END $$;"
+	"CREATE FUNCTION herald_first_since(t bigint) RETURNS bigint LANGUAGE plpgsql STABLE AS $$"
+	" DECLARE low bigint := 1; high bigint; middle bigint; found_id bigint; found_at bigint;"
+	" BEGIN"
+	"  SELECT coalesce(max(id),0)+1 INTO high FROM herald_messages;"
+	"  WHILE low < high LOOP"
+	"   middle := low + (high - low) / 2;"
+	"   SELECT id, created_at INTO found_id, found_at FROM herald_messages WHERE id >= middle"
+	"    ORDER BY id LIMIT 1;"
+	"   IF FOUND AND found_at < t THEN low := found_id + 1; ELSE high := middle; END IF;"
+	"  END LOOP;"
+	"  RETURN low;"
+	" END $$;";
+
+static const char *const steps[PG_SCHEMA] = {schema_1};
+
+static int run(PGconn *handle, const char *sql, int64_t *ret /* may be NULL */, struct error *err)
+{
+	PGresult *res = PQexec(handle, sql);
+	ExecStatusType status = PQresultStatus(res);
+	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+	const char *said = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+	int rc = OK;
+
+	if (status == PGRES_TUPLES_OK && ret)
+		*ret = PQntuples(res) ? strtoll(PQgetvalue(res, 0, 0), NULL, 10) : 0;
+	else if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK)
+		rc = error_set(err,
+		               !state || !strncmp(state, "08", 2) || !strncmp(state, "57", 2) ||
+		                               !strncmp(state, "40", 2) || !strncmp(state, "53", 2) ||
+		                               !strncmp(state, "55", 2) || !strcmp(state, "25006")
+		                       ? ERR_TRANSIENT
+		                       : ERR_CONFIG,
+		               "cannot set up the schema: %s", said ? said : "the connection was lost");
+	PQclear(res);
+	return rc;
+}
+
+/* to_regclass() looks where an unqualified name would be looked for. */
+static int find_version(PGconn *handle, int64_t *ret, struct error *err)
+{
+	int64_t there;
+	int rc = run(handle, "SELECT (to_regclass('herald_schema') IS NOT NULL)::int", &there, err);
+
+	*ret = 0;
+	if (!rc && there)
+		rc = run(handle, "SELECT max(version) FROM herald_schema", ret, err);
+	return rc;
+}
+
+/* 1751478881: "hera" as a number. The lock goes with the transaction, however that ends. */
+static int step_up(PGconn *handle, struct error *err)
+{
+	char *done cleanup(free_ptr) = NULL;
+	int64_t version;
+	int rc = run(handle,
+	             "BEGIN; SET LOCAL statement_timeout=0; SET LOCAL lock_timeout=0;"
+	             "SELECT pg_advisory_xact_lock(1751478881)",
+	             NULL, err);
+
+	/* Read again, since another node may have done it while we waited. */
+	if (!rc)
+		rc = find_version(handle, &version, err);
+	if (!rc && !version)
+		rc = run(handle, "CREATE TABLE herald_schema(version integer PRIMARY KEY)", NULL, err);
+	for (; !rc && version < PG_SCHEMA; version++) {
+		free_ptr(&done);
+		done = xasprintf("INSERT INTO herald_schema VALUES(%d)", (int)version + 1);
+		rc = run(handle, steps[version], NULL, err);
+		if (!rc)
+			rc = run(handle, done, NULL, err);
+	}
+	if (!rc)
+		return run(handle, "COMMIT", NULL, err);
+	PQclear(PQexec(handle, "ROLLBACK"));
+	return rc;
+}
+
+int pg_migrate(PGconn *handle, bool read_only, int *ret_found, struct error *err)
+{
+	int64_t found;
+	int rc = find_version(handle, &found, err);
+
+	if (rc)
+		return rc;
+	if (found > PG_SCHEMA)
+		return error_set(err, ERR_CONFIG,
+		                 "its schema has version %d, this herald knows %d: it was written by a "
+		                 "newer herald",
+		                 (int)found, PG_SCHEMA);
+	if (read_only && found < PG_SCHEMA)
+		return error_set(err, ERR_CONFIG,
+		                 found ? "its schema has version %d, this herald needs %d: run "
+		                         "`herald migrate`"
+		                       : "it has no herald tables (version %d of %d): run "
+		                         "`herald migrate`",
+		                 (int)found, PG_SCHEMA);
+	if (found < PG_SCHEMA)
+		rc = step_up(handle, err);
+	if (!rc)
+		*ret_found = (int)found;
+	return rc;
+}

@@ -1,0 +1,296 @@
+/* Steering: cancel, replay and the scheduler. */
+#include "alloc.h"
+#include "store_postgres.h"
+
+/* Adds what has moved between states, and commits. */
+static int count_and_commit(struct pg_session *s, const int64_t by_state[ROW_STATE_COUNT],
+                            struct error *err)
+{
+	struct pg_args args cleanup(pg_args_release) = PG_ARGS_INIT;
+	struct pg_call calls[] = {{.sql = NULL}, {.sql = PG_COMMIT}};
+	int rc;
+
+	pg_counts_call(&calls[0], &args, s, by_state);
+	rc = pg_run(s, calls, ARRAY_SIZE(calls), err);
+	if (!rc)
+		pg_calls_clear(calls, ARRAY_SIZE(calls));
+	return rc;
+}
+
+struct canceller {
+	int64_t id;
+	struct arena *arena;
+	struct message message;
+};
+
+/* The message as it is afterwards comes along in the same round trip. */
+static int cancel_body(struct pg_session *s, void *arg, struct error *err)
+{
+	int64_t by_state[ROW_STATE_COUNT] = {[MESSAGE_CANCELLED] = 1};
+	struct pg_args args cleanup(pg_args_release) = PG_ARGS_INIT;
+	struct canceller *c = arg;
+	struct pg_call calls[] = {
+		{.sql = PG_BEGIN},
+		{.sql = "SELECT state FROM herald_messages WHERE id=$1::bigint FOR UPDATE", .args = &args},
+		{.sql = "WITH t AS MATERIALIZED (SELECT " PG_NOW " AS now) UPDATE herald_messages m"
+	                " SET state=4,state_at=t.now,updated_at=t.now FROM t"
+	                " WHERE id=$1::bigint AND state IN (0,6)",
+	         .args = &args},
+		{.sql = PG_MESSAGE_BY_ID, .args = &args},
+	};
+	int rc, state;
+
+	pg_add_i64(&args, c->id);
+	rc = pg_run(s, calls, ARRAY_SIZE(calls), err);
+	if (rc)
+		return rc;
+	if (!PQntuples(calls[1].res)) {
+		rc = error_set(err, ERR_NOT_FOUND, "there is no message %lld", (long long)c->id);
+	} else {
+		state = (int)pg_i64(calls[1].res, 0, 0);
+		pg_message(calls[3].res, 0, c->arena, &c->message);
+		if (row_status(state) != MESSAGE_PENDING)
+			rc = error_set(err, ERR_CONFLICT,
+			               "message %lld is %s: only pending ones can be cancelled",
+			               (long long)c->id, message_status_name(row_status(state)));
+		by_state[state]--;
+	}
+	pg_calls_clear(calls, ARRAY_SIZE(calls));
+	return rc ? rc : count_and_commit(s, by_state, err);
+}
+
+int pg_cancel(void *session, int64_t id, struct arena *arena, struct message *ret, struct error *err)
+{
+	struct canceller c = {.id = id, .arena = arena};
+	int rc = pg_transact(session, cancel_body, &c, err);
+
+	if (!rc)
+		*ret = c.message;
+	return rc;
+}
+
+/* A life of its own begins: what was said of the last one stays with its attempts. The fence goes on, so
+ * that a late report of the last life cannot pass for one of this. */
+#define REPLAY                                                                                     \
+	"WITH t AS MATERIALIZED (SELECT " PG_NOW " AS now),"                                       \
+	" u AS (UPDATE herald_messages m SET state=0,state_at=t.now,due_at=t.now,"                 \
+	"updated_at=t.now,attempts=0,lost=0,said=-1 FROM t WHERE "
+#define REPLAY_END " RETURNING 1) SELECT count(*) FROM u"
+
+struct replayer {
+	const char *sql;
+	int64_t param; /* id or limit */
+	int64_t replayed;
+};
+
+static int replay_body(struct pg_session *s, void *arg, struct error *err)
+{
+	int64_t by_state[ROW_STATE_COUNT] = {0};
+	struct pg_args args cleanup(pg_args_release) = PG_ARGS_INIT;
+	struct replayer *re = arg;
+	struct pg_call calls[] = {{.sql = PG_BEGIN}, {.sql = re->sql, .args = &args}};
+	int rc;
+
+	pg_add_i64(&args, re->param);
+	rc = pg_run(s, calls, ARRAY_SIZE(calls), err);
+	if (rc)
+		return rc;
+	re->replayed = pg_i64(calls[1].res, 0, 0);
+	pg_calls_clear(calls, ARRAY_SIZE(calls));
+	if (!re->replayed)
+		return OK;
+	by_state[MESSAGE_FAILED] = -re->replayed;
+	by_state[MESSAGE_PENDING] = re->replayed;
+	return count_and_commit(s, by_state, err);
+}
+
+int pg_replay(void *session, int64_t id, struct error *err)
+{
+	struct replayer re = {.sql = REPLAY "m.id=$1::bigint AND m.state+0=3" REPLAY_END, .param = id};
+	int rc = pg_transact(session, replay_body, &re, err);
+
+	if (!rc && !re.replayed)
+		rc = error_set(err, ERR_NOT_FOUND, "there is no failed message %lld", (long long)id);
+	return rc;
+}
+
+/* SKIP LOCKED: what another session is replaying need not be waited for. */
+int pg_replay_some(void *session, uint32_t limit, uint32_t *ret, struct error *err)
+{
+	struct replayer re = {
+		.sql = REPLAY "m.id=ANY(ARRAY(SELECT id FROM herald_messages WHERE state=3"
+	                      " ORDER BY state,state_at,id LIMIT $1::bigint FOR UPDATE SKIP LOCKED))"
+		       REPLAY_END,
+		.param = limit,
+	};
+	int rc = pg_transact(session, replay_body, &re, err);
+
+	if (!rc)
+		*ret = (uint32_t)re.replayed;
+	return rc;
+}
+
+/* --- the scheduler ----------------------------------------------------------------------------------------- */
+
+/* What goes beside the scheduler's row itself. Every message sent has been counted as sent once, and stays
+ * so. */
+#define BESIDE                                                                                     \
+	"SELECT " PG_NOW ",(SELECT sum(sent)::bigint FROM herald_counts),"                         \
+	"(SELECT all_failed FROM herald_streak)"
+
+static void read_beside(const PGresult *res, struct scheduler *ret)
+{
+	ret->now = pg_i64(res, 0, 0);
+	ret->messages_sent = pg_i64(res, 0, 1);
+	ret->all_failed_in_a_row = (uint32_t)pg_i64(res, 0, 2);
+}
+
+struct steering {
+	const struct scheduler_defaults *defaults; /* of init */
+	const struct scheduler_change *change;     /* of change */
+	struct scheduler_row row;
+	bool changed;
+};
+
+static void add_row(struct pg_args *args, const struct scheduler_row *row)
+{
+	const struct pacing *p = &row->s.pacing;
+
+	pg_add_i64(args, p->running);
+	pg_add_i64(args, p->interval);
+	pg_add_i64(args, p->batch);
+	pg_add_i64(args, p->beat_at);
+	pg_add_i64(args, p->epoch);
+	pg_add_i64(args, p->left);
+	pg_add_f64(args, row->s.failure_rate);
+	pg_add_i64(args, row->s.last_alert_at);
+	pg_add_i64(args, row->config_interval);
+	pg_add_i64(args, row->config_batch);
+}
+
+static int write_row(struct pg_session *s, const struct scheduler_row *row, struct error *err)
+{
+	struct pg_args args cleanup(pg_args_release) = PG_ARGS_INIT;
+	struct pg_call calls[] = {
+		{.sql = "UPDATE herald_scheduler SET running=$1::bigint<>0,beat_interval=$2::bigint,"
+	                "batch=$3::bigint,beat_at=$4::bigint,epoch=$5::bigint,remaining=$6::bigint,"
+	                "failure_rate=$7::float8,last_alert_at=$8::bigint,config_interval=$9::bigint,"
+	                "config_batch=$10::bigint",
+	         .args = &args},
+		{.sql = PG_COMMIT},
+	};
+	int rc;
+
+	add_row(&args, row);
+	rc = pg_run(s, calls, ARRAY_SIZE(calls), err);
+	if (!rc)
+		pg_calls_clear(calls, ARRAY_SIZE(calls));
+	return rc;
+}
+
+/* Of several nodes that start at once, one makes the row; the others find it. */
+static int make_row(struct pg_session *s, const struct scheduler_defaults *d, struct error *err)
+{
+	const struct scheduler_row row = scheduler_row_new(d);
+	struct pg_args args cleanup(pg_args_release) = PG_ARGS_INIT;
+	PGresult *res;
+	int rc;
+
+	add_row(&args, &row);
+	rc = pg_run1(s,
+	             "INSERT INTO herald_scheduler(one,running,beat_interval,batch,beat_at,epoch,"
+	             "remaining,failure_rate,last_alert_at,config_interval,config_batch)"
+	             " VALUES(1,$1::bigint<>0,$2::bigint,$3::bigint,$4::bigint,$5::bigint,$6::bigint,"
+	             "$7::float8,$8::bigint,$9::bigint,$10::bigint) ON CONFLICT DO NOTHING",
+	             &args, &res, err);
+	if (!rc)
+		PQclear(res);
+	return rc;
+}
+
+static int steer_body(struct pg_session *s, void *arg, struct error *err)
+{
+	struct steering *st = arg;
+	struct pg_call calls[] = {
+		{.sql = PG_BEGIN},
+		{.sql = "SELECT " PG_SCHEDULER_COLUMNS " FROM herald_scheduler s FOR UPDATE"},
+		{.sql = BESIDE},
+	};
+	int rc = st->defaults ? make_row(s, st->defaults, err) : OK;
+
+	if (!rc)
+		rc = pg_run(s, calls, ARRAY_SIZE(calls), err);
+	if (rc)
+		return rc;
+	if (PQntuples(calls[1].res)) {
+		pg_scheduler(calls[1].res, 0, &st->row);
+		read_beside(calls[2].res, &st->row.s);
+	} else {
+		rc = error_set(err, ERR_NOT_FOUND, "the scheduler has not been set up");
+	}
+	pg_calls_clear(calls, ARRAY_SIZE(calls));
+	if (rc)
+		return rc;
+	if (st->defaults)
+		scheduler_row_configure(&st->row, st->defaults);
+	else
+		st->changed = scheduler_row_change(&st->row, st->change);
+	return write_row(s, &st->row, err);
+}
+
+int pg_scheduler_init(void *session, const struct scheduler_defaults *d, struct scheduler *ret,
+                      struct error *err)
+{
+	struct steering st = {.defaults = d};
+	int rc = pg_transact(session, steer_body, &st, err);
+
+	if (!rc)
+		*ret = st.row.s;
+	return rc;
+}
+
+int pg_scheduler_change(void *session, const struct scheduler_change *change, struct scheduler *ret,
+                        bool *ret_changed, struct error *err)
+{
+	struct steering st = {.change = change};
+	int rc = pg_transact(session, steer_body, &st, err);
+
+	if (rc)
+		return rc;
+	*ret = st.row.s;
+	*ret_changed = st.changed;
+	return OK;
+}
+
+static int get_body(struct pg_session *s, void *arg, struct error *err)
+{
+	struct scheduler_row *row = arg;
+	struct pg_call calls[] = {
+		{.sql = PG_BEGIN_READ},
+		{.sql = "SELECT " PG_SCHEDULER_COLUMNS " FROM herald_scheduler s"},
+		{.sql = BESIDE},
+		{.sql = PG_COMMIT},
+	};
+	int rc = pg_run(s, calls, ARRAY_SIZE(calls), err);
+
+	if (rc)
+		return rc;
+	if (PQntuples(calls[1].res)) {
+		pg_scheduler(calls[1].res, 0, row);
+		read_beside(calls[2].res, &row->s);
+	} else {
+		rc = error_set(err, ERR_NOT_FOUND, "the scheduler has not been set up");
+	}
+	pg_calls_clear(calls, ARRAY_SIZE(calls));
+	return rc;
+}
+
+int pg_scheduler_get(void *session, struct scheduler *ret, struct error *err)
+{
+	struct scheduler_row row;
+	int rc = pg_transact(session, get_body, &row, err);
+
+	if (!rc)
+		*ret = row.s;
+	return rc;
+}
