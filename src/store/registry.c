@@ -13,6 +13,14 @@
 #define SQLITE_NAME ""
 #endif
 
+#ifdef HAVE_POSTGRES
+#define POSTGRES_DRIVER &store_driver_postgres
+#define POSTGRES_NAME "postgres, "
+#else
+#define POSTGRES_DRIVER NULL
+#define POSTGRES_NAME ""
+#endif
+
 #ifdef HAVE_MYSQL
 #define MYSQL_DRIVER &store_driver_mysql
 #define MYSQL_NAME "mysql, "
@@ -21,13 +29,15 @@
 #define MYSQL_NAME ""
 #endif
 
-static const char drivers_text[] = SQLITE_NAME MYSQL_NAME "memory";
+static const char drivers_text[] = SQLITE_NAME POSTGRES_NAME MYSQL_NAME "memory";
 
 static const struct {
 	const char *scheme;
 	const struct store_driver *driver; /* NULL: not in this build */
 } drivers[] = {
 	{"sqlite", SQLITE_DRIVER},
+	{"postgres", POSTGRES_DRIVER},
+	{"postgresql", POSTGRES_DRIVER},
 	{"mysql", MYSQL_DRIVER},
 	{"mariadb", MYSQL_DRIVER},
 	{"memory", &store_driver_memory},

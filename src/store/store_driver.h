@@ -69,6 +69,7 @@ must_check int store_driver_find(const char *url, const struct store_driver **re
 
 extern const struct store_driver store_driver_memory;
 extern const struct store_driver store_driver_sqlite;
+extern const struct store_driver store_driver_postgres;
 extern const struct store_driver store_driver_mysql;
 
 #endif

@@ -21,31 +21,25 @@ static void db_close(void *arg)
 {
 	struct pg_db *db = arg;
 
-	pthread_mutex_destroy(&db->lock);
 	free(db->url);
 	free(db);
 }
 
 static int db_open(void **ret, const struct driver_options *o, struct error *err)
 {
-	struct pg_db *db = xcalloc(1, sizeof(*db));
+	struct pg_db *db;
 	PGconn *handle;
-	int rc;
+	int found, rc = pg_connect(o->url, &handle, err);
 
-	db->url = xstrdup(o->url);
-	db->read_only_schema = o->read_only_schema;
-	pthread_mutex_init(&db->lock, NULL);
-	rc = pg_connect(db, &handle, err);
 	if (!rc) {
-		rc = pg_migrate(handle, db->read_only_schema, &db->schema_found, err);
+		rc = pg_migrate(handle, o->read_only_schema, &found, err);
 		PQfinish(handle);
-		db->migrated = !rc;
 	}
-	if (rc) {
-		error_prefix(err, "PostgreSQL");
-		db_close(db);
-		return rc;
-	}
+	if (rc)
+		return error_prefix(err, "PostgreSQL");
+	db = xcalloc(1, sizeof(*db));
+	db->url = xstrdup(o->url);
+	db->schema_found = found;
 	*ret = db;
 	return OK;
 }

@@ -16,7 +16,6 @@
 #define HERALD_STORE_POSTGRES_H
 
 #include <libpq-fe.h>
-#include <pthread.h>
 
 #include "buf.h"
 #include "store_driver.h"
@@ -24,10 +23,6 @@
 
 struct pg_db {
 	char *url;
-	bool read_only_schema;
-
-	pthread_mutex_t lock;
-	bool migrated;
 	int schema_found;
 };
 
@@ -105,7 +100,7 @@ int pg_fail(struct pg_session *s, const PGresult *res, struct error *err);
 /* --- store_postgres_conn.c: a connection, statements, transactions ---------------------------------------- */
 
 /* Bare connection with our settings, outside of pipeline mode. */
-int pg_connect(struct pg_db *db, PGconn **ret, struct error *err);
+int pg_connect(const char *url, PGconn **ret, struct error *err);
 void pg_drop(struct pg_session *s);
 
 /* A statement to run, and its result once it has run. */

@@ -120,10 +120,10 @@ static int connect_failed(PGconn *handle, struct error *err)
 	return error_set(err, code, "cannot connect: %s", text);
 }
 
-int pg_connect(struct pg_db *db, PGconn **ret, struct error *err)
+int pg_connect(const char *url, PGconn **ret, struct error *err)
 {
 	char *said = NULL;
-	PQconninfoOption *given = PQconninfoParse(db->url, &said), *o;
+	PQconninfoOption *given = PQconninfoParse(url, &said), *o;
 	const char **keys, **values;
 	PGconn *handle;
 	PGresult *res;
@@ -169,20 +169,6 @@ void pg_drop(struct pg_session *s)
 		s->statements[i].state = STATEMENT_NOT;
 }
 
-/* The first to get through finds out about the schema, if that could not be done at the start. */
-static int migrate_once(struct pg_db *db, PGconn *handle, struct error *err)
-{
-	int rc = OK;
-
-	pthread_mutex_lock(&db->lock);
-	if (!db->migrated) {
-		rc = pg_migrate(handle, db->read_only_schema, &db->schema_found, err);
-		db->migrated = !rc;
-	}
-	pthread_mutex_unlock(&db->lock);
-	return rc;
-}
-
 /* Makes sure that there is a connection. When it cannot be had, later calls fail at once for a while that
  * grows: who asks again and again must not wait each time for a host that is gone. */
 static int ready(struct pg_session *s, struct error *err)
@@ -198,9 +184,7 @@ static int ready(struct pg_session *s, struct error *err)
 	if (now < s->retry_at)
 		return error_set(err, ERR_TRANSIENT, "the database is away; the next try is in %d ms",
 		                 (int)((s->retry_at - now) / USEC_PER_MSEC));
-	rc = pg_connect(s->db, &s->handle, err);
-	if (!rc)
-		rc = migrate_once(s->db, s->handle, err);
+	rc = pg_connect(s->db->url, &s->handle, err);
 	if (!rc && (PQsetnonblocking(s->handle, 1) || !PQenterPipelineMode(s->handle)))
 		rc = error_set(err, ERR_TRANSIENT, "cannot set up a connection");
 	if (!rc) {

@@ -86,7 +86,9 @@ int setup(void **state)
 		return -1;
 	f->url = where ? xasprintf("%.*s%s%s", (int)(where - contract_url), contract_url, f->dir,
 	                           where + 2)
-	               : xstrdup(contract_url);
+	               : fresh_database(contract_url);
+	if (!f->url)
+		return -1;
 	atomic_store(&clock_now, START);
 	open_fixture(f);
 	*state = f;

@@ -34,6 +34,8 @@ void pass(usec_t d);     /* lets time go on */
 void set_back(usec_t d); /* STORE_LOCAL_CLOCK only */
 bool can(const struct fixture *f, enum store_capability capability);
 
+/* fresh.c: the URL of an empty database behind the given one; NULL when it cannot be made. */
+char *fresh_database(const char *url);
 struct store *open_store(const char *url);
 void reopen(struct fixture *f); /* closes the store and opens it again */
 

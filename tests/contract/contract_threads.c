@@ -156,12 +156,17 @@ static void *insert_same_keys(void *arg)
 static void test_the_same_key_from_many_is_one_message(void **state)
 {
 	struct shared sh = {.f = *state};
-	int id;
+	int id, seen, messages = 0;
 
 	with_threads(&sh, insert_same_keys);
 	check_counts(sh.f, "pending=400");
-	for (id = 1; id <= 400; id++)
-		assert_int_equal(atomic_load(&sh.seen[id]), THREADS);
+	/* A store may skip ids where sessions raced for a key. */
+	for (id = 1; id < (int)ARRAY_SIZE(sh.seen); id++) {
+		seen = atomic_load(&sh.seen[id]);
+		assert_true(seen == 0 || seen == THREADS);
+		messages += seen != 0;
+	}
+	assert_int_equal(messages, 400);
 }
 
 static void *settle_everything(void *arg)

@@ -1,6 +1,7 @@
 /* The store's contract, over the driver of the URL given: store_contract URL. In it, %s stands for a
- * directory that is made for each test. */
+ * directory that is made for each test; $NAME stands for the URL in that environment variable. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "contract.h"
 
@@ -12,7 +13,11 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: store_contract URL\n");
 		return 2;
 	}
-	contract_url = argv[1];
+	contract_url = argv[1][0] == '$' ? getenv(argv[1] + 1) : argv[1];
+	if (!contract_url) {
+		fprintf(stderr, "%s is not set\n", argv[1] + 1);
+		return 2;
+	}
 #define RUN(name) failed += _cmocka_run_group_tests(#name, name##_tests, name##_count, NULL, NULL)
 	RUN(insert);
 	RUN(claim);
