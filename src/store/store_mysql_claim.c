@@ -18,12 +18,20 @@
 
 #define CLAIM_TRIES 4
 
+/* Where the look met the first row in the claim's order. The locking scan begins there: up to it the
+ * index is full of entries of rows that were claimed but not yet purged, and such a scan takes a
+ * microsecond or more for each of them, the look a tenth of that. */
+struct edge {
+	usec_t at; /* USEC_NEVER: there is none */
+	int64_t id;
+};
+
 /* What one claim knows and has gathered. */
 struct claimer {
 	struct my_session *s;
 	const struct claim_request *r;
 	bool shared;     /* the beat's row is locked for reading only */
-	bool retrying;   /* the look found due rows in ROW_RETRYING */
+	struct edge pending, retrying;
 	bool once_more;  /* the kind of lock was the wrong one */
 	struct pacing seen;
 	struct claim_batch batch;
@@ -33,49 +41,61 @@ struct claimer {
 	struct my_runs runs;
 };
 
-/* Adds the query for when the first row of a state is due. */
-static size_t soonest_query(struct my_batch *b, int state)
+/* Adds the query for when the first row of a state is due, or, newest, for the last one that is due now. */
+static size_t edge_query(struct my_batch *b, int state, bool newest)
 {
 	buf_addf(my_begin(b),
-	         "SELECT state_at FROM herald_messages FORCE INDEX(herald_messages_state)"
-	         " WHERE state=%d ORDER BY state_at LIMIT 1",
-	         state);
+	         "SELECT state_at,id FROM herald_messages FORCE INDEX(herald_messages_state)"
+	         " WHERE state=%d%s LIMIT 1",
+	         state,
+	         newest ? " AND state_at<=@herald_now ORDER BY state_at DESC,id DESC"
+	                : " ORDER BY state_at,id");
 	return b->n - 1;
 }
 
-static usec_t read_soonest(const struct my_batch *b, size_t reply)
+static struct edge read_edge(const struct my_batch *b, size_t reply)
 {
 	struct my_row r;
 
-	return my_row(b, reply, &r) ? my_int(&r, 0) : USEC_NEVER;
+	return my_row(b, reply, &r) ? (struct edge){.at = my_int(&r, 0), .id = my_int(&r, 1)}
+	                            : (struct edge){.at = USEC_NEVER};
 }
 
 /* The same over all states that this claim may take from. */
-struct soonest {
+struct edges {
 	bool pending_asked, retrying_asked;
 	size_t pending, retrying;
 };
 
-static struct soonest ask_soonest(const struct claim_request *r, struct my_batch *b)
+static struct edges ask_edges(const struct claim_request *r, struct my_batch *b, bool newest)
 {
-	struct soonest q = {
+	struct edges q = {
 		.pending_asked = !r->free_retries,
 		.retrying_asked = r->free_retries || !r->retry_free,
 	};
 
 	if (q.pending_asked)
-		q.pending = soonest_query(b, MESSAGE_PENDING);
+		q.pending = edge_query(b, MESSAGE_PENDING, newest);
 	if (q.retrying_asked)
-		q.retrying = soonest_query(b, ROW_RETRYING);
+		q.retrying = edge_query(b, ROW_RETRYING, newest);
 	return q;
 }
 
-static usec_t soonest_of(const struct soonest *q, const struct my_batch *b, usec_t *ret_retrying)
+static void read_edges(const struct edges *q, const struct my_batch *b, struct edge *ret_pending,
+                       struct edge *ret_retrying)
 {
-	usec_t pending = q->pending_asked ? read_soonest(b, q->pending) : USEC_NEVER;
+	const struct edge none = {.at = USEC_NEVER};
 
-	*ret_retrying = q->retrying_asked ? read_soonest(b, q->retrying) : USEC_NEVER;
-	return MIN_OF(pending, *ret_retrying);
+	*ret_pending = q->pending_asked ? read_edge(b, q->pending) : none;
+	*ret_retrying = q->retrying_asked ? read_edge(b, q->retrying) : none;
+}
+
+static usec_t read_soonest(const struct edges *q, const struct my_batch *b)
+{
+	struct edge pending, retrying;
+
+	read_edges(q, b, &pending, &retrying);
+	return MIN_OF(pending.at, retrying.at);
 }
 
 static usec_t read_now(const struct my_batch *b, size_t reply)
@@ -91,15 +111,19 @@ static int look(struct claimer *cl, struct error *err)
 	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
 	struct claim_batch *b = &cl->batch;
 	struct scheduler_row row;
-	struct soonest asked;
+	bool lifo = cl->r->order == ORDER_LIFO;
+	struct edges first, newest = {.pending_asked = false};
 	size_t scheduler, clock;
-	usec_t soonest, retrying;
+	usec_t soonest;
 	uint32_t grant;
 	int rc;
 
+	my_add(&q, "SET @herald_now=" MY_NOW);
 	scheduler = my_add(&q, MY_SCHEDULER);
-	asked = ask_soonest(cl->r, &q);
-	clock = my_add(&q, "SELECT " MY_NOW);
+	first = ask_edges(cl->r, &q, false);
+	if (lifo)
+		newest = ask_edges(cl->r, &q, true);
+	clock = my_add(&q, "SELECT @herald_now");
 	rc = my_run(cl->s, &q, err);
 	if (rc)
 		return rc;
@@ -112,8 +136,10 @@ static int look(struct claimer *cl, struct error *err)
 	}
 	cl->seen = row.s.pacing;
 	b->failure_rate = row.s.failure_rate;
-	soonest = soonest_of(&asked, &q, &retrying);
-	cl->retrying = retrying <= b->now;
+	read_edges(&first, &q, &cl->pending, &cl->retrying);
+	soonest = MIN_OF(cl->pending.at, cl->retrying.at);
+	if (lifo)
+		read_edges(&newest, &q, &cl->pending, &cl->retrying);
 	b->answer = pacing_ask(&cl->seen, b->now, cl->r->want, cl->r->forced, &grant);
 	if (cl->r->free_retries && b->answer != PACING_STOPPED)
 		b->answer = PACING_JOIN;
@@ -144,17 +170,23 @@ static struct claimed *add_item(struct claimer *cl)
 static int gather(struct claimer *cl, int state, size_t most, struct error *err)
 {
 	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
-	const char *order = cl->r->order == ORDER_LIFO ? "state_at DESC,id DESC" : "state_at,id";
+	const struct edge *edge = state == ROW_RETRYING ? &cl->retrying : &cl->pending;
+	bool lifo = cl->r->order == ORDER_LIFO;
 	struct claimed *item;
 	struct my_row r;
 	size_t before = cl->batch.n;
 	int rc;
 
+	if (edge->at > cl->batch.now)
+		return OK;
 	buf_addf(my_begin(&q),
 	         "SELECT id,fence,attempts,phone,content FROM herald_messages"
-	         " FORCE INDEX(herald_messages_state) WHERE state=%d AND state_at<=%lld ORDER BY %s"
-	         " LIMIT %zu FOR UPDATE SKIP LOCKED",
-	         state, (long long)cl->batch.now, order, most);
+	         " FORCE INDEX(herald_messages_state) WHERE state=%d AND ((state_at=%lld AND id%s%lld)"
+	         " OR (state_at>%lld AND state_at<%lld))"
+	         " ORDER BY %s LIMIT %zu FOR UPDATE SKIP LOCKED",
+	         state, (long long)edge->at, lifo ? "<=" : ">=", (long long)edge->id,
+	         (long long)(lifo ? -1 : edge->at), (long long)(lifo ? edge->at : cl->batch.now + 1),
+	         lifo ? "state_at DESC,id DESC" : "state_at,id", most);
 	rc = my_run(cl->s, &q, err);
 	if (rc)
 		return rc;
@@ -252,9 +284,8 @@ static int write_claim(struct claimer *cl, const struct pacing *next, struct err
 		.last_id = b->n ? b->items[b->n - 1].id : 0,
 	};
 	struct my_run *run = my_runs_get(&cl->runs, opens ? next->epoch - 1 : next->epoch);
-	struct soonest asked = {.pending_asked = false};
+	struct edges left = {.pending_asked = false};
 	size_t swap = 0, lock;
-	usec_t ignored;
 	int rc;
 
 	b->run = next->epoch;
@@ -304,14 +335,14 @@ static int write_claim(struct claimer *cl, const struct pacing *next, struct err
 	write_totals(cl, &q);
 	b->more = next->interval ? next->left > 0 : b->more;
 	if (!next->interval && !b->more)
-		asked = ask_soonest(cl->r, &q);
+		left = ask_edges(cl->r, &q, false);
 	my_commit(&q);
 	rc = my_run(cl->s, &q, err);
 	if (rc)
 		return rc;
 	b->next_at = b->more && !next->interval
 	                     ? b->now
-	                     : claim_next_at(next, b->answer, soonest_of(&asked, &q, &ignored));
+	                     : claim_next_at(next, b->answer, read_soonest(&left, &q));
 	return OK;
 }
 
@@ -330,7 +361,7 @@ static int claim_from_beat(struct claimer *cl, struct error *err)
 		cl->once_more = true;
 		return OK;
 	}
-	if (cl->retrying && !cl->r->retry_free)
+	if (!cl->r->retry_free)
 		rc = gather(cl, ROW_RETRYING, grant, err);
 	if (!rc && b->n < grant)
 		rc = gather(cl, MESSAGE_PENDING, grant - b->n, err);
@@ -353,8 +384,7 @@ static int claim_retries(struct claimer *cl, struct error *err)
 {
 	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
 	struct claim_batch *b = &cl->batch;
-	struct soonest asked;
-	usec_t ignored;
+	struct edges left;
 	int rc;
 
 	b->answer = PACING_STOPPED;
@@ -369,11 +399,11 @@ static int claim_retries(struct claimer *cl, struct error *err)
 	b->more = b->n == cl->r->want;
 	take(cl, &q, 0);
 	write_totals(cl, &q);
-	asked = ask_soonest(cl->r, &q);
+	left = ask_edges(cl->r, &q, false);
 	my_commit(&q);
 	rc = my_run(cl->s, &q, err);
 	if (!rc)
-		b->next_at = b->more ? b->now : soonest_of(&asked, &q, &ignored);
+		b->next_at = b->more ? b->now : read_soonest(&left, &q);
 	return rc;
 }
 
