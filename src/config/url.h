@@ -26,7 +26,7 @@ struct url {
 	struct url_part password; /* behind it */
 	struct url_part host;     /* the first one; an IPv6 address without its brackets */
 	int port;                 /* of the first host; 0 when not given */
-	size_t hosts;             /* more than 1 only for postgres and mongodb */
+	size_t hosts;             /* more than 1 only for postgres, mysql and mongodb */
 	struct url_part path;     /* from its '/', or, for sqlite:, the file's path, raw */
 	struct url_part query;    /* behind '?' */
 };
@@ -35,7 +35,7 @@ enum url_kind { URL_HTTP, URL_DATABASE, URL_REDIS };
 
 /*
  * Checks the text and its scheme: URL_HTTP takes http and https; URL_DATABASE sqlite, memory, postgres,
- * postgresql, mysql and mongodb; URL_REDIS redis and rediss. OK, or ERR_INVALID with a text that does
+ * postgresql, mysql, mariadb and mongodb; URL_REDIS redis and rediss. OK, or ERR_INVALID with a text that does
  * not quote the URL (it may hold a password). The parts point into text.
  */
 must_check int url_parse(const char *text, size_t len, enum url_kind kind, struct url *ret,

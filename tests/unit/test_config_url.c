@@ -63,6 +63,12 @@ static void test_parts(void **state)
 	assert_int_equal(parse("postgres://%2Frun%2Fpostgresql/db", URL_DATABASE, &u), OK);
 	assert_part(u.host, "%2Frun%2Fpostgresql");
 
+	assert_int_equal(parse("mysql://u:p@a:3307,b/db?ssl-mode=required", URL_DATABASE, &u), OK);
+	assert_part(u.host, "a");
+	assert_int_equal(u.port, 3307);
+	assert_int_equal(u.hosts, 2);
+	assert_int_equal(parse("mariadb://a/db", URL_DATABASE, &u), OK);
+
 	assert_int_equal(parse("sqlite:/var/lib/a b#?.db", URL_DATABASE, &u), OK);
 	assert_part(u.path, "/var/lib/a b#?.db");
 	assert_int_equal(u.hosts, 0);
@@ -119,7 +125,7 @@ static void test_refused(void **state)
 		{URL_DATABASE, "sqlite:a\nb"},
 		{URL_DATABASE, "sqlite:\xff"},
 		{URL_DATABASE, "memory:x"},
-		{URL_DATABASE, "mysql://a,b/db"},
+		{URL_DATABASE, "mysql://a,/db"},
 		{URL_DATABASE, "mongodb://a,/db"},
 		{URL_DATABASE, "herald.db"},
 		{URL_REDIS, "http://h"},
