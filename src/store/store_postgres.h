@@ -133,7 +133,7 @@ int pg_transact(struct pg_session *s, int (*body)(struct pg_session *s, void *ar
                 void *arg, struct error *err);
 
 /* Microseconds since the epoch, at this moment and not as now() of the transaction's start. */
-#define PG_NOW "(extract(epoch FROM clock_timestamp())*1000000)::bigint"
+#define PG_NOW "herald_now()"
 
 /* --- store_postgres_schema.c -------------------------------------------------------------------------------- */
 

@@ -30,6 +30,8 @@
  * herald_streak: runs in a row in which every message failed. Apart from herald_scheduler, since it
  * changes when a run ends, and that must not wait for who opens a beat.
  *
+ * herald_now(): the time of herald, in microseconds; the planner puts its text in place of the call.
+ *
  * herald_allot(n): n ids in a row and the time of creation. Its lock is held for this call and not to the
  * end of the transaction, so that commits need not queue. Sequences are not taken back with a
  * transaction, which is what is wanted here; the second one holds a time.
@@ -121,6 +123,8 @@ static const char schema_1[] =
 	" finished boolean NOT NULL DEFAULT false,"
 	" node text NOT NULL"
 	") WITH (fillfactor=50, autovacuum_vacuum_threshold=1000, autovacuum_vacuum_scale_factor=0.02);"
+	"CREATE FUNCTION herald_now() RETURNS bigint LANGUAGE sql AS $$"
+	" SELECT (extract(epoch FROM clock_timestamp())*1000000)::bigint $$;"
 	"CREATE FUNCTION herald_allot(n bigint, OUT first_id bigint, OUT created_at bigint)"
 	" LANGUAGE plpgsql AS $$"
 	" DECLARE key integer := 'herald_messages'::regclass::oid::bigint::bit(32)::integer;"
@@ -128,8 +132,7 @@ static const char schema_1[] =
 	"  PERFORM pg_advisory_lock(1751478881, key);"
 	"  first_id := nextval('herald_ids');"
 	"  PERFORM setval('herald_ids', first_id + n - 1);"
-	"  created_at := greatest((extract(epoch FROM clock_timestamp())*1000000)::bigint,"
-	"   (SELECT last_value FROM herald_created));"
+	"  created_at := greatest(herald_now(), (SELECT last_value FROM herald_created));"
 	"  PERFORM setval('herald_created', created_at);"
 	"  PERFORM pg_advisory_unlock(1751478881, key);"
 	" END $$;"

@@ -347,29 +347,43 @@ static int by_ref(const void *a, const void *b)
 {
 	const struct lease_ref *x = a, *y = b;
 
-	return (x->id > y->id) - (x->id < y->id);
+	if (x->id != y->id)
+		return x->id < y->id ? -1 : 1;
+	return (x->fence > y->fence) - (x->fence < y->fence);
 }
 
-static int renew_body(struct pg_session *s, void *arg, struct error *err)
+/* How many of the references, in order, name the row: a caller may name it twice. */
+static size_t count_refs(const struct lease_ref *refs, size_t n, const struct lease_ref *row)
 {
-	struct renewer *re = arg;
+	const struct lease_ref *at = bsearch(row, refs, n, sizeof(*refs), by_ref), *end;
+
+	if (!at)
+		return 0;
+	for (end = at + 1; end < refs + n && !by_ref(end, row); end++)
+		continue;
+	while (at > refs && !by_ref(at - 1, row))
+		at--;
+	return (size_t)(end - at);
+}
+
+static int renew_refs(struct pg_session *s, struct renewer *re, const struct lease_ref *refs,
+                      struct error *err)
+{
 	struct pg_args args cleanup(pg_args_release) = PG_ARGS_INIT;
-	struct lease_ref *refs = xcalloc(re->n, sizeof(*refs));
 	struct pg_call calls[] = {
 		{.sql = PG_BEGIN},
-		{.sql = "WITH t AS MATERIALIZED (SELECT " PG_NOW "+$3::bigint AS until),"
-	                " u AS (UPDATE herald_messages m SET state_at=t.until"
+		{.sql = "WITH t AS MATERIALIZED (SELECT " PG_NOW "+$3::bigint AS until)"
+	                " UPDATE herald_messages m SET state_at=t.until"
 	                " FROM t,unnest($1::bigint[],$2::bigint[]) AS d(id,fence)"
-	                " WHERE m.id=d.id AND m.state+0=1 AND m.fence=d.fence RETURNING 1)"
-	                " SELECT count(*) FROM u",
+	                " WHERE m.id=d.id AND m.state+0=1 AND m.fence=d.fence"
+	                " RETURNING m.id,m.fence",
 	         .args = &args},
 		{.sql = PG_COMMIT},
 	};
+	const PGresult *res;
 	size_t i;
-	int rc;
+	int rc, row;
 
-	memcpy(refs, re->refs, re->n * sizeof(*refs));
-	qsort(refs, re->n, sizeof(*refs), by_ref);
 	pg_add_i64_array(&args, re->n);
 	for (i = 0; i < re->n; i++)
 		pg_item_i64(&args, refs[i].id);
@@ -377,13 +391,31 @@ static int renew_body(struct pg_session *s, void *arg, struct error *err)
 	for (i = 0; i < re->n; i++)
 		pg_item_i64(&args, refs[i].fence);
 	pg_add_i64(&args, re->lease);
-	free(refs);
 	rc = pg_run(s, calls, ARRAY_SIZE(calls), err);
 	if (rc)
 		return rc;
-	re->renewed = (size_t)pg_i64(calls[1].res, 0, 0);
+	res = calls[1].res;
+	re->renewed = 0;
+	for (row = 0; row < PQntuples(res); row++) {
+		const struct lease_ref found = {pg_i64(res, row, 0), pg_i64(res, row, 1)};
+
+		re->renewed += count_refs(refs, re->n, &found);
+	}
 	pg_calls_clear(calls, ARRAY_SIZE(calls));
 	return OK;
+}
+
+static int renew_body(struct pg_session *s, void *arg, struct error *err)
+{
+	struct renewer *re = arg;
+	struct lease_ref *refs = xcalloc(re->n, sizeof(*refs));
+	int rc;
+
+	memcpy(refs, re->refs, re->n * sizeof(*refs));
+	qsort(refs, re->n, sizeof(*refs), by_ref);
+	rc = renew_refs(s, re, refs, err);
+	free(refs);
+	return rc;
 }
 
 int pg_renew(void *session, const struct lease_ref *refs, size_t n, usec_t lease,

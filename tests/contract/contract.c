@@ -14,7 +14,8 @@
 
 const char *contract_url;
 static _Atomic usec_t clock_now;
-static bool local_clock;
+static bool turned; /* the clock is ours */
+static bool in_database;
 static struct arena texts;
 
 usec_t test_clock(void)
@@ -24,21 +25,29 @@ usec_t test_clock(void)
 
 usec_t unit(void)
 {
-	return local_clock ? USEC_PER_MINUTE : 100 * USEC_PER_MSEC;
+	return turned ? USEC_PER_MINUTE : 100 * USEC_PER_MSEC;
 }
 
 void pass(usec_t d)
 {
-	if (local_clock)
-		atomic_fetch_add(&clock_now, d);
-	else
+	if (!turned) {
 		usleep((useconds_t)d);
+		return;
+	}
+	atomic_fetch_add(&clock_now, d);
+	if (in_database && !database_clock(test_clock()))
+		abort();
+}
+
+bool turns_clock(void)
+{
+	return turned;
 }
 
 void set_back(usec_t d)
 {
-	assert_true(local_clock);
-	atomic_fetch_sub(&clock_now, d);
+	assert_true(turned);
+	pass(-d);
 }
 
 bool can(const struct fixture *f, enum store_capability capability)
@@ -65,7 +74,8 @@ struct store *open_store(const char *url)
 static void open_fixture(struct fixture *f)
 {
 	f->store = open_store(f->url);
-	local_clock = can(f, STORE_LOCAL_CLOCK);
+	in_database = database_clock(test_clock());
+	turned = in_database || can(f, STORE_LOCAL_CLOCK);
 	OKAY(store_session_open(f->store, &f->c, &f->err));
 }
 

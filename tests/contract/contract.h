@@ -2,8 +2,8 @@
  * What the files of the store's contract suite share. Every test gets a fresh store of the driver under
  * test with one session; after each, the invariants that must hold at any time are checked.
  *
- * Time: with STORE_LOCAL_CLOCK the tests turn the clock themselves; with a database's own clock they
- * wait. All durations are therefore multiples of unit().
+ * Time: with STORE_LOCAL_CLOCK, or where the database's clock can be replaced, the tests turn the clock
+ * themselves; else they wait. All durations are therefore multiples of unit().
  */
 #ifndef HERALD_CONTRACT_H
 #define HERALD_CONTRACT_H
@@ -31,11 +31,15 @@ extern const char *contract_url;
 usec_t unit(void);
 usec_t test_clock(void); /* what the store under test goes by */
 void pass(usec_t d);     /* lets time go on */
-void set_back(usec_t d); /* STORE_LOCAL_CLOCK only */
+void set_back(usec_t d); /* only with turns_clock() */
+bool turns_clock(void);
 bool can(const struct fixture *f, enum store_capability capability);
 
 /* fresh.c: the URL of an empty database behind the given one; NULL when it cannot be made. */
 char *fresh_database(const char *url);
+/* Makes the database that fresh_database() made last go by this time; false: it cannot. The store must
+ * have been opened. */
+bool database_clock(usec_t now);
 struct store *open_store(const char *url);
 void reopen(struct fixture *f); /* closes the store and opens it again */
 

@@ -45,7 +45,7 @@ static void test_the_next_beat_opens_after_the_interval_and_not_before(void **st
 	usec_t opened;
 	int i;
 
-	if (!can(f, STORE_LOCAL_CLOCK))
+	if (!turns_clock())
 		skip();
 	schedule(f, unit(), 1);
 	add(f, 10);

@@ -120,7 +120,7 @@ static void test_ids_and_creation_times_rise_together(void **state)
 	b = add(f, 2);
 	assert_int_equal(b, a + 3);
 	assert_true(get(f, b).created_at > get(f, a).created_at);
-	if (!can(f, STORE_LOCAL_CLOCK))
+	if (!turns_clock())
 		return;
 	set_back(5 * unit());
 	assert_true(get(f, add(f, 1)).created_at >= get(f, b).created_at);
@@ -132,7 +132,7 @@ static void test_due_at_once_also_after_the_clock_was_set_back(void **state)
 	struct fixture *f = *state;
 	struct claimed m[2];
 
-	if (!can(f, STORE_LOCAL_CLOCK))
+	if (!turns_clock())
 		skip();
 	schedule(f, 0, 1);
 	add(f, 1);

@@ -1,4 +1,7 @@
-/* An empty place in a database server for each test, apart from whatever else is there. */
+/* An empty place in a database server for each test, apart from whatever else is there; and the server's
+ * clock in the hand of the tests, where the driver asks for the time by a function of its own. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,21 +18,39 @@
 #include "text.h"
 
 #ifdef HAVE_POSTGRES
+static PGconn *postgres;
+static bool postgres_clock_made;
+
+static bool postgres_exec(const char *sql)
+{
+	PGresult *res = PQexec(postgres, sql);
+	ExecStatusType status = PQresultStatus(res);
+
+	PQclear(res);
+	if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
+		print_error("%s", PQerrorMessage(postgres));
+	return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
+}
+
+static void postgres_remove(void)
+{
+	PQfinish(postgres);
+}
+
 static char *fresh_postgres(const char *url)
 {
-	PGconn *c = PQconnectdb(url);
-	PGresult *res = PQexec(c, "SET client_min_messages=error;"
-	                          "DROP SCHEMA IF EXISTS herald_contract CASCADE;"
-	                          "CREATE SCHEMA herald_contract");
-	bool done = PQresultStatus(res) == PGRES_COMMAND_OK;
-
-	if (!done)
-		print_error("%s", PQerrorMessage(c));
-	PQclear(res);
-	PQfinish(c);
-	return done ? xasprintf("%s%coptions=-csearch_path%%3Dherald_contract", url,
-	                        strchr(url, '?') ? '&' : '?')
-	            : NULL;
+	if (!postgres) {
+		postgres = PQconnectdb(url);
+		atexit(postgres_remove);
+	}
+	postgres_clock_made = false;
+	if (!postgres_exec("SET client_min_messages=error; SET synchronous_commit=off"))
+		return NULL;
+	return postgres_exec("DROP SCHEMA IF EXISTS herald_contract CASCADE;"
+	                     "CREATE SCHEMA herald_contract")
+	               ? xasprintf("%s%coptions=-csearch_path%%3Dherald_contract", url,
+	                           strchr(url, '?') ? '&' : '?')
+	               : NULL;
 }
 #endif
 
@@ -81,6 +102,26 @@ static char *fresh_mysql(const char *url)
 	return xasprintf("%.*s/herald_%d%s", (int)(path - url), url, getpid(), query ? query : "");
 }
 #endif
+
+bool database_clock(usec_t now)
+{
+#ifdef HAVE_POSTGRES
+	char sql[100];
+
+	if (postgres && !postgres_clock_made)
+		postgres_clock_made = postgres_exec(
+			"CREATE TABLE herald_contract.clock(now bigint);"
+			"INSERT INTO herald_contract.clock VALUES(0);"
+			"CREATE OR REPLACE FUNCTION herald_contract.herald_now() RETURNS bigint"
+			" LANGUAGE sql AS 'SELECT now FROM herald_contract.clock'");
+	if (postgres) {
+		snprintf(sql, sizeof(sql), "UPDATE herald_contract.clock SET now=%" PRId64, now);
+		return postgres_exec(sql);
+	}
+#endif
+	(void)now;
+	return false;
+}
 
 char *fresh_database(const char *url)
 {
