@@ -2,7 +2,8 @@
  * serve: the whole server, put together and taken apart.
  *
  * Start: everything that can refuse (store, webhook, port) is opened before anything is sent or answered, so
- * that a wrong setting never leaves half a server behind.
+ * that a wrong setting never leaves half a server behind. A database that is away is no wrong setting: the
+ * server starts, says so in /health and /readyz, and goes to work when it is there (store_options.wait).
  *
  * Stop, on SIGTERM or SIGINT, each step with a log line and a bound:
  *	1. the API stops accepting; readiness turns to 503
@@ -82,34 +83,39 @@ static void raise_descriptor_limit(const struct config *cfg)
 		         kv_uint("allowed", limit.rlim_cur), kv_uint("wanted", want));
 }
 
-static int open_store(struct server *s, struct error *err)
+/* The database is there, perhaps later than herald: what it needs before anyone uses it. Each step finds
+ * out by itself whether it was done before. */
+static int prepare_store(struct store *store, struct store_session *session, void *arg, struct error *err)
 {
-	const struct config *cfg = s->cfg;
-	struct store_options options = {.url = cfg->database_url, .metrics = s->metrics};
+	const struct config *cfg = arg;
 	struct scheduler_defaults defaults = {
 		.auto_start = cfg->auto_start_scheduler,
 		.interval = cfg->message_send_interval,
 		.batch = (uint32_t)cfg->message_batch_size,
 	};
-	struct store_session *session;
 	struct scheduler scheduler;
 	int found, current, rc;
 
-	rc = store_open(&s->store, &options, err);
-	if (rc)
-		return rc;
-	store_schema(s->store, &found, &current);
+	store_schema(store, &found, &current);
 	if (found && found != current)
 		log_info("database schema migrated", kv_int("from", found), kv_int("to", current));
-
-	rc = store_session_open(s->store, &session, err);
-	if (rc)
-		return rc;
 	rc = store_scheduler_init(session, &defaults, &scheduler, err);
 	if (!rc && cfg->seed_data)
 		rc = seed_examples(session, err);
-	store_session_close(session);
 	return rc;
+}
+
+static int open_store(struct server *s, struct error *err)
+{
+	struct store_options options = {
+		.url = s->cfg->database_url,
+		.metrics = s->metrics,
+		.wait = true,
+		.on_open = prepare_store,
+		.on_open_arg = (void *)(uintptr_t)s->cfg,
+	};
+
+	return store_open(&s->store, &options, err);
 }
 
 static int open_cache(struct server *s, struct error *err)

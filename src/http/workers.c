@@ -16,6 +16,7 @@
 struct session {
 	struct store_session *c; /* NULL: the store is away */
 	usec_t tried_at;
+	bool reported; /* that it is away; one line per outage and worker */
 };
 
 void workers_init(struct workers *w, struct http *h, size_t n)
@@ -34,7 +35,9 @@ static void session_open(struct session *s, struct store *store)
 	s->tried_at = now;
 	if (store_session_open(store, &s->c, &err) != OK) {
 		s->c = NULL;
-		log_warn("the API has no database session", kv_str("error", err.text));
+		if (!s->reported)
+			log_warn("the API has no database session", kv_str("error", err.text));
+		s->reported = true;
 	}
 }
 
@@ -44,7 +47,9 @@ static void session_check(struct session *s)
 
 	if (store_ping(s->c, &err) == OK)
 		return;
-	log_warn("an API worker gives up its database session", kv_str("error", err.text));
+	if (!s->reported)
+		log_warn("an API worker gives up its database session", kv_str("error", err.text));
+	s->reported = true;
 	store_session_close(s->c);
 	s->c = NULL;
 }
@@ -62,6 +67,8 @@ static void serve(struct session *s, struct request *r)
 		return;
 	if (r->store_failed && s->c)
 		session_check(s);
+	else if (s->c)
+		s->reported = false;
 	request_answered(r);
 }
 

@@ -8,7 +8,7 @@
 
 #include "alloc.h"
 #include "metrics.h"
-#include "store_driver.h"
+#include "store_opening.h"
 #include "text.h"
 
 /* The verbs as metric labels. */
@@ -52,8 +52,10 @@ static const char *const failure_labels[OP_COUNT][FAILURE_COUNT] = {
 };
 
 struct store {
-	const struct store_driver *driver;
-	void *db;
+	struct opening opening;
+	int (*on_open)(struct store *s, struct store_session *c, void *arg, struct error *err);
+	void *on_open_arg;
+	_Atomic int schema_found;
 	bool measured;
 	struct metric_histogram *seconds[OP_COUNT];
 	metric_counter *failures[OP_COUNT][FAILURE_COUNT];
@@ -62,7 +64,7 @@ struct store {
 
 struct store_session {
 	struct store *store;
-	void *session;
+	void *session; /* NULL: not opened yet */
 };
 
 static void register_metrics(struct store *s, struct metrics *m)
@@ -90,81 +92,100 @@ static void register_metrics(struct store *s, struct metrics *m)
 	s->measured = true;
 }
 
-int store_open(struct store **ret, const struct store_options *options, struct error *err)
+/* Does with a database what is to be done before anyone uses it. */
+static int welcome(void *db, void *arg, struct error *err)
 {
-	const struct store_driver *driver;
-	struct driver_options o = {
-		.url = options->url,
-		.read_only_schema = options->read_only_schema,
-		.clock = options->clock ? options->clock : clock_wall,
-	};
-	struct error spare;
-	struct store *s;
-	void *db;
+	struct store *s = arg;
+	struct store_session first = {.store = s};
 	int rc;
 
-	if (!err)
-		err = &spare;
-	rc = store_driver_find(options->url, &driver, &o.rest, err);
+	atomic_store(&s->schema_found, s->opening.driver->schema_found(db));
+	if (!s->on_open)
+		return OK;
+	rc = s->opening.driver->session_open(db, &first.session, err);
 	if (rc)
 		return rc;
-	rc = driver->open(&db, &o, err);
-	if (rc)
-		return rc;
-	s = xcalloc(1, sizeof(*s));
-	s->driver = driver;
-	s->db = db;
+	rc = s->on_open(s, &first, s->on_open_arg, err);
+	s->opening.driver->session_close(first.session);
+	return rc;
+}
+
+int store_open(struct store **ret, const struct store_options *options, struct error *err)
+{
+	struct error spare = ERROR_INIT;
+	struct store *s = xcalloc(1, sizeof(*s));
+	int rc;
+
+	s->on_open = options->on_open;
+	s->on_open_arg = options->on_open_arg;
 	if (options->metrics)
 		register_metrics(s, options->metrics);
-	*ret = s;
-	return OK;
+	rc = opening_begin(&s->opening, options, welcome, s, err ? err : &spare);
+	if (rc)
+		free(s);
+	else
+		*ret = s;
+	return rc;
 }
 
 void store_close(struct store *s)
 {
 	if (!s)
 		return;
-	s->driver->close(s->db);
+	opening_end(&s->opening);
 	free(s);
 }
 
 unsigned store_capabilities(const struct store *s)
 {
-	return s->driver->capabilities;
+	return s->opening.driver->capabilities;
 }
 
 const char *store_driver_name(const struct store *s)
 {
-	return s->driver->name;
+	return s->opening.driver->name;
 }
 
 void store_schema(const struct store *s, int *ret_found, int *ret_current)
 {
-	*ret_found = s->driver->schema_found(s->db);
-	*ret_current = s->driver->schema;
+	*ret_found = atomic_load(&s->schema_found);
+	*ret_current = s->opening.driver->schema;
+}
+
+/* Opens the driver's session when the first verb needs it. */
+static int session_ready(struct store_session *c, struct error *err)
+{
+	void *db;
+	int rc;
+
+	if (c->session)
+		return OK;
+	rc = opening_get(&c->store->opening, welcome, c->store, &db, err);
+	return rc ? rc : c->store->opening.driver->session_open(db, &c->session, err);
 }
 
 int store_session_open(struct store *s, struct store_session **ret, struct error *err)
 {
-	struct store_session *c;
-	struct error spare;
-	void *session;
-	int rc = s->driver->session_open(s->db, &session, err ? err : &spare);
+	struct store_session *c = xcalloc(1, sizeof(*c));
+	struct error spare = ERROR_INIT;
+	int rc = OK;
 
-	if (rc)
-		return rc;
-	c = xcalloc(1, sizeof(*c));
 	c->store = s;
-	c->session = session;
-	*ret = c;
-	return OK;
+	if (atomic_load(&s->opening.db))
+		rc = session_ready(c, err ? err : &spare);
+	if (rc)
+		free(c);
+	else
+		*ret = c;
+	return rc;
 }
 
 void store_session_close(struct store_session *c)
 {
 	if (!c)
 		return;
-	c->store->driver->session_close(c->session);
+	if (c->session)
+		c->store->opening.driver->session_close(c->session);
 	free(c);
 }
 
@@ -207,8 +228,10 @@ static int call_end(struct call *call, int rc)
 	__extension__({                                                                            \
 		struct call call_;                                                                 \
 		call_begin(&call_, (c), (op), &(err));                                             \
-		call_end(&call_, (c)->store->driver->verb(                                         \
-					 (c)->session, __VA_ARGS__ __VA_OPT__(, )(err)));          \
+		int rc_ = session_ready((c), (err));                                               \
+		call_end(&call_, rc_ ? rc_                                                         \
+		                     : (c)->store->opening.driver->verb(                           \
+		                               (c)->session, __VA_ARGS__ __VA_OPT__(, )(err)));    \
 	})
 
 static int refuse(struct error *err, const char *what)

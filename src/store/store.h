@@ -37,6 +37,16 @@ struct store_options {
 	/* Tests: the time to go by instead of clock_wall(); ignored without STORE_LOCAL_CLOCK. Called from
 	 * any thread. NULL otherwise. */
 	usec_t (*clock)(void);
+
+	/* A database that is away (ERR_TRANSIENT) is no error of store_open(): until it is there, every verb
+	 * fails with ERR_TRANSIENT, and the callers of verbs try to open it, one at a time, with a backoff of
+	 * 100 ms to 5 s. Logged once per outage. Sessions may be opened meanwhile and then begin to work. */
+	bool wait;
+	/* Called with the first session of an opened database, before anyone else may use it; may be NULL.
+	 * Usually by store_open(), else on the thread of a verb's caller. An error counts as one of opening, so
+	 * what it does must bear repetition. The session is closed by the front door. */
+	int (*on_open)(struct store *s, struct store_session *c, void *arg, struct error *err);
+	void *on_open_arg;
 };
 
 /* What a driver can do beyond the common; callers ask these instead of for a driver's name. */
@@ -53,7 +63,8 @@ void store_close(struct store *s); /* all sessions must be closed */
 unsigned store_capabilities(const struct store *s);
 const char *store_driver_name(const struct store *s); /* for people: "sqlite" */
 const char *store_drivers(void);                      /* "sqlite, memory": those of this build */
-/* Schema version found when opened (before migrating; 0 for a new database) and the one this binary needs. */
+/* Schema version found when opened (before migrating; 0 for a new database, and until it is there) and the
+ * one this binary needs. */
 void store_schema(const struct store *s, int *ret_found, int *ret_current);
 
 must_check int store_session_open(struct store *s, struct store_session **ret, struct error *err);

@@ -1,0 +1,85 @@
+"""A database that is not there when herald starts, and comes later."""
+import pathlib
+import sys
+
+import pytest
+
+import herald as h
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "servers"))
+import servers  # noqa: E402
+
+
+@pytest.fixture
+def postgres():
+    try:
+        server = servers.Postgres()
+    except servers.Unavailable as e:
+        pytest.skip(str(e))
+    with server:
+        yield server
+
+
+def in_this_build(herald, url):
+    one = herald(start=False, DATABASE_URL=url)
+    said = one.run("migrate").stderr
+    return "not part of this build" not in said and "no database driver" not in said
+
+
+def get(one, path):
+    return one.api.get(path)
+
+
+def answers(one):
+    try:
+        return get(one, "/livez").status == 200
+    except OSError:
+        return False
+
+
+def test_herald_waits_for_its_database(herald, sink, postgres):
+    if not in_this_build(herald, postgres.url_of("template1")):
+        pytest.skip("this build has no PostgreSQL")
+    receiver = sink()
+    postgres.stop()
+    one = herald(start=False, DATABASE_URL=postgres.url, WEBHOOK_URL=receiver.url, SEED_DATA="true")
+    one.start(wait=False)
+    h.eventually(lambda: answers(one), what="the API")
+
+    assert get(one, "/readyz").status == 503
+    health = get(one, "/health")
+    assert health.status == 503
+    assert health.json["status"] == "down"
+    assert health.json["components"]["database"]["status"] == "down"
+    refused = one.api.post("/api/v1/messages", {"phoneNumber": h.PHONE, "content": "early"})
+    assert refused.status == 503
+    assert refused.headers["Retry-After"]
+    assert one.api.get("/api/v1/scheduler/status").status == 503
+    assert get(one, "/metrics").status == 200
+    assert len(one.log("the database is not there yet; herald goes on trying")) == 1
+
+    # Nobody asks for anything: the dispatcher goes to work by itself.
+    postgres.start()
+    h.eventually(lambda: len(receiver.requests) == 10, 30, what="ten examples")
+    one.wait_ready()
+    assert len(one.log("the database is there")) == 1
+    assert one.stats()["total"] == 10
+    assert one.wait_status(one.create("late"), "sent")
+
+
+def test_stopping_does_not_wait_for_the_database(herald, postgres):
+    if not in_this_build(herald, postgres.url_of("template1")):
+        pytest.skip("this build has no PostgreSQL")
+    postgres.stop()
+    one = herald(start=False, DATABASE_URL=postgres.url)
+    one.start(wait=False)
+    h.eventually(lambda: answers(one), what="the API")
+    assert one.stop() == 0
+
+
+def test_a_wrong_password_ends_the_start(herald, postgres):
+    if not in_this_build(herald, postgres.url_of("template1")):
+        pytest.skip("this build has no PostgreSQL")
+    one = herald(start=False, DATABASE_URL=postgres.url.replace(servers.PASSWORD, "wrong"))
+    one.start(wait=False)
+    one.wait(expect=2)
