@@ -1,0 +1,343 @@
+"""Several herald nodes on one database, and the checks that hold whatever happened to them.
+
+    c = nodes(3, database, WEBHOOK_URL=s.url)
+    load = Load(c)                      # clients that go from node to node
+    c.kill(c.nodes[0])                  # written down, as what explains an outcome that is not known
+    c.nodes[0].start()
+    load.stop()
+    c.drain()
+    c.stop()
+    check_ledger(c, load, s, strict=False)
+
+The database is read past herald, with its own client program.
+"""
+import collections
+import contextlib
+import http.client
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+
+import crash_test
+import herald as h
+import servers
+from crash_test import UNREAD
+
+SLOW = h.SLOW
+STATES = ("pending", "sending", "sent", "failed", "cancelled", "unknown", "pending")  # as stored
+SENT, LOST = 0, 5  # verdicts of attempts, as stored
+WEBHOOK_TIMEOUT = 2
+LEASE = 12.1  # as short as a webhook timeout of 2 s allows
+# From the moment a message is claimed until its outcome is committed, when nothing is wrong: how long before a
+# kill an attempt may have begun that the kill has made unknown. Wide, as the machine may be busy.
+IN_HAND = 3.0
+
+
+class Attempt:
+    def __init__(self, message, attempt, verdict, run, started, owner):
+        self.message, self.attempt, self.verdict, self.run = message, attempt, verdict, run
+        self.started, self.node = started, owner.partition("/")[0]
+
+    def __repr__(self):
+        return f"<attempt {self.attempt} of {self.message} by {self.node} at {self.started:.3f}: {self.verdict}>"
+
+
+class Database:
+    """One database on a server of servers.py."""
+
+    separator = "|"
+
+    def __init__(self, server, name):
+        self.server, self.name = server, name
+        self.create()
+
+    def create(self):
+        self.server.sql(f"CREATE DATABASE {self.name}", self.maintenance)
+
+    def rows(self, sql):
+        out = self.server.sql(sql, self.name)
+        return [line.split(self.separator) for line in out.splitlines()]
+
+    def messages(self):
+        """[(id, content, status)]"""
+        return [(int(i), content, STATES[int(state)])
+                for i, content, state in self.rows("SELECT id, content, state FROM herald_messages")]
+
+    def runs(self):
+        """[(number, start, node, claimed)] in order; times in seconds by the database's clock."""
+        return [(int(i), int(at) / 1e6, node, int(n)) for i, at, node, n in
+                self.rows("SELECT id, started_at, node, claimed FROM herald_runs ORDER BY id")]
+
+    def attempts(self):
+        return [Attempt(int(m), int(a), int(v), int(r), int(at) / 1e6, owner) for m, a, v, r, at, owner in
+                self.rows("SELECT a.message, a.attempt, a.verdict, a.run, a.started_at, coalesce(o.owner,'')"
+                          " FROM herald_attempts a LEFT JOIN herald_owners o ON o.id=a.owner"
+                          " ORDER BY a.message, a.seq")]
+
+
+class PostgresDatabase(Database):
+    maintenance = "postgres"
+
+    def url(self, host="127.0.0.1", port=None):
+        return (f"postgresql://{servers.USER}:{servers.PASSWORD}@{host}:{port or self.server.port}"
+                f"/{self.name}")
+
+
+class MariaDatabase(Database):
+    maintenance, separator = "mysql", "\t"
+
+    def url(self, host="127.0.0.1", port=None):
+        return f"mysql://{servers.USER}:{servers.PASSWORD}@{host}:{port or self.server.port}/{self.name}"
+
+
+def database(server, name):
+    return {"postgres": PostgresDatabase, "mysql": MariaDatabase}[server.name](server, name)
+
+
+class Node(h.Herald):
+    """One of several: with a name, and with what it may be started under (a list of words)."""
+
+    def __init__(self, directory, name, prefix=(), **env):
+        super().__init__(directory, NODE_ID=name, **env)
+        self.name, self.prefix = name, list(prefix)
+
+    def start(self, wait=True, **env):
+        assert self.process is None, "already started"
+        self.env.update(env)
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen([*self.prefix, h.BIN, "serve"], cwd=self.dir,
+                                            env=h.environment(**self.env), stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log)
+        if wait:
+            self.wait_ready(20)
+        return self
+
+    def freeze(self):
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self):
+        self.process.send_signal(signal.SIGCONT)
+
+
+class Cluster:
+    """The nodes n1, n2, … and what was done to them: faults is [(name of the node or None for all, from, to)]."""
+
+    def __init__(self, directory, database, n, **env):
+        self.database, self.faults = database, []
+        self.lock = threading.Lock()
+        defaults = {"DATABASE_URL": database.url(), "SEND_CONCURRENCY": 16, "RETRY_BACKOFF": "10ms",
+                    "MAX_ATTEMPTS": 100, "MAX_LOST_CLAIMS": 100, "WEBHOOK_TIMEOUT_SECONDS": WEBHOOK_TIMEOUT,
+                    "LEASE_DURATION": f"{int(LEASE * 1000)}ms", "LOG_LEVEL": "info"}
+        self.nodes = []
+        for i in range(1, n + 1):
+            place = directory / f"n{i}"
+            place.mkdir()
+            self.nodes.append(Node(place, f"n{i}", **{**defaults, **env}))
+
+    def start(self):
+        """All at once: they meet in migrating the empty database."""
+        for node in self.nodes:
+            node.start(wait=False)
+        for node in self.nodes:
+            node.wait_ready(30)
+
+    def stop(self):
+        """In order. Afterwards nothing writes to the database."""
+        up = [node for node in self.nodes if node.process]
+        for node in up:
+            node.process.terminate()
+        for node in up:
+            node.wait(30, expect=0)
+
+    def cleanup(self):
+        for node in self.nodes:
+            with contextlib.suppress(ProcessLookupError, AttributeError):
+                node.thaw()
+        for node in self.nodes:
+            node.cleanup()
+
+    def kill(self, node):
+        at = time.time()
+        node.kill()
+        with self.lock:
+            self.faults.append((node.name, at, time.time()))
+
+    @contextlib.contextmanager
+    def fault(self, name=None):
+        """Whatever is done in the block may have lost outcomes: those of a node, or of all."""
+        at = time.time()
+        yield
+        self.faults.append((name, at, time.time()))
+
+    def up(self):
+        return [node for node in self.nodes if node.process]
+
+    def client(self, **options):
+        return AnyNode(self, **options)
+
+    def stats(self):
+        return self.up()[0].stats()
+
+    def drain(self, timeout=LEASE + 30):
+        """Waits until every message has ended: what was lost with its node is found again by the others
+        when its lease ends."""
+        end = time.monotonic() + timeout * SLOW
+        while True:
+            with contextlib.suppress(OSError, http.client.HTTPException, AssertionError):
+                stats = self.stats()
+                if not stats["pending"] + stats["sending"]:
+                    return stats
+            if time.monotonic() > end:
+                raise AssertionError(f"not drained: {self.stats()}\n" + self.log_ends())
+            time.sleep(0.1)
+
+    def log_ends(self):
+        return "\n".join(f"--- {n.name}\n{n.log_text()[-1500:]}" for n in self.nodes)
+
+
+class AnyNode:
+    """A client that talks to one node after the other."""
+
+    def __init__(self, cluster, timeout=30):
+        self.cluster, self.timeout = cluster, timeout
+        self.clients = {node.name: node.client(timeout=timeout) for node in cluster.nodes}
+        self.rng = random.Random(id(self))
+
+    def post(self, path, body):
+        a = self.rng.choice(list(self.clients.values())).post(path, body)
+        if a.status == 503 and a.json.get("code") == 503003:
+            raise ConnectionError("not known whether it was done")
+        return a
+
+
+class Load(crash_test.Load):
+    """The same clients as for one node, but each request goes to another one."""
+
+
+class Stalls:
+    """How late the machine itself is: the longest that a thread which wants to run every 10 ms had to wait."""
+
+    def __init__(self):
+        self.worst, self.stopping = 0.0, threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        while not self.stopping.is_set():
+            before = time.monotonic()
+            time.sleep(0.01)
+            self.worst = max(self.worst, time.monotonic() - before - 0.01)
+
+    def stop(self):
+        self.stopping.set()
+        self.thread.join()
+        return self.worst
+
+
+# --- checks -------------------------------------------------------------------------------------------------
+
+
+def explained(attempt, faults):
+    """Whether something happened to the attempt's node while it could have had this attempt in hand."""
+    return any(name in (None, attempt.node) and attempt.started - UNREAD <= until and
+               since - attempt.started <= IN_HAND * SLOW for name, since, until in faults)
+
+
+def check_ledger(c, load, sink, strict, doubles=True):
+    """What the API accepted, what the receiver got and what the database holds, against each other. All
+    messages have ended and all nodes are stopped. doubles=False: nothing happened that could excuse a
+    second delivery. Returns (contents that were delivered twice, contents that are parked)."""
+    rows = c.database.messages()
+    by_content = {content: (i, status) for i, content, status in rows}
+    assert len(by_content) == len(rows), "a create was stored twice"
+    assert load.accepted, "no load"
+    for content, i in load.accepted.items():
+        assert content in by_content, f"{content} was accepted as {i} and is gone"
+        assert by_content[content][0] == i
+
+    deliveries = collections.defaultdict(list)
+    for r in sink.requests:
+        deliveries[r.json["content"]].append(r)
+    assert set(deliveries) <= set(by_content), "delivered without being stored"
+    for content, (_, status) in by_content.items():
+        assert status in (("sent", "unknown") if strict else ("sent",)), (content, status)
+        if status == "sent":
+            assert content in deliveries, f"{content} counts as sent, but nobody got it"
+
+    keys = {content: {r.key for r in requests} for content, requests in deliveries.items()}
+    assert all(len(k) == 1 for k in keys.values()), "one message under two keys"
+    assert len({k for of_one in keys.values() for k in of_one}) == len(keys), "two messages under one key"
+
+    lost = collections.defaultdict(list)
+    for a in c.database.attempts():
+        if a.verdict == LOST:
+            assert explained(a, c.faults), f"{a} was lost, and nothing had happened: {c.faults}"
+            lost[a.message].append(a)
+    twice = [content for content, requests in deliveries.items() if len(requests) > 1]
+    for content in twice:
+        again = len(deliveries[content]) - 1
+        assert again <= len(lost[by_content[content][0]]), \
+            f"{content} was delivered {again + 1} times: {deliveries[content]}, {lost[by_content[content][0]]}"
+    parked = [content for content, (_, status) in by_content.items() if status == "unknown"]
+    for content in parked:
+        assert lost[by_content[content][0]], f"{content} is parked, and its outcome was not lost"
+    if strict:
+        assert not twice, f"delivered twice in strict mode: {twice}"
+    assert doubles or not twice, f"delivered twice for no reason: {twice}"
+    # A process takes back no more than it can have had in hand.
+    in_hand = 4 * int(c.nodes[0].env["SEND_CONCURRENCY"])
+    assert len(twice) + len(parked) <= len(c.faults) * in_hand * len(c.nodes)
+    print(f"{len(rows)} messages, {len(load.accepted)} acknowledged, {len(sink.requests)} deliveries, "
+          f"{len(twice)} twice, {len(parked)} parked, {sum(map(len, lost.values()))} attempts lost")
+    return twice, parked
+
+
+def check_counts(c, stats):
+    """The counts kept beside the messages are those of the messages."""
+    recount = collections.Counter(status for _, _, status in c.database.messages())
+    assert {k: v for k, v in stats.items() if k != "total" and v} == dict(recount)
+
+
+def check_pace(c, sink, interval, batch):
+    """What the database remembers, by its own clock, and what the receiver saw. Returns the beats' times."""
+    runs = c.database.runs()
+    times = [at for _, at, _, _ in runs]
+    for a, b in zip(times, times[1:]):
+        assert b - a >= interval, f"two beats within {b - a:.6f} s"
+    opened = {number: at for number, at, _, _ in runs}
+    assert max(claimed for *_, claimed in runs) <= batch
+
+    # Every attempt belongs to a beat and was not made before it.
+    per_run, per_message, charged = collections.Counter(), collections.Counter(), set()
+    for a in c.database.attempts():
+        assert a.run in opened, f"{a} outside of all beats"
+        assert a.started >= opened[a.run] - 0.05, f"{a} before its beat at {opened[a.run]}"
+        if (a.message, a.attempt) not in charged:  # a claim may leave two records: lost, and what came late
+            charged.add((a.message, a.attempt))
+            per_run[a.run] += 1
+            per_message[a.message] += 1
+    assert per_run and max(per_run.values()) <= batch
+
+    # From outside alone: however long one watches, there are no more requests than the beats that can have
+    # opened in that time, plus those that were late.
+    at = sorted(r.mono for r in sink.requests)
+    for i, first in enumerate(at):
+        for j in range(i, min(len(at), i + 60)):
+            beats = int((at[j] - first) / interval) + 3
+            assert j - i + 1 <= batch * beats, f"{j - i + 1} requests in {at[j] - first:.3f} s"
+    return times
+
+
+def check_no_beat_left_out(times, since, until, interval, stall):
+    """Between two moments in which a node lived and had work, beats follow each other. The machine's own
+    lateness is allowed for; a beat that is left out systematically shows in the number."""
+    inside = [t for t in times if since <= t <= until]
+    gaps = [b - a for a, b in zip(inside, inside[1:])]
+    late = [g for g in gaps if g >= 2 * interval * SLOW + stall]
+    assert len(late) <= len(gaps) // 40, f"beats were left out: {[round(g, 3) for g in late]} of {len(gaps)}"
+    possible = (until - since) / interval
+    assert len(inside) >= possible * 0.8 / SLOW, f"{len(inside)} beats where {possible:.0f} fit"
+    return max(gaps)

@@ -1,0 +1,92 @@
+import contextlib
+import itertools
+import os
+import pathlib
+import re
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+for folder in ("integration", "fault", "servers"):
+    sys.path.insert(0, str(HERE.parent / folder))
+sys.path.insert(0, str(HERE))
+
+import pytest
+
+import cluster as c
+import herald as h
+import servers
+
+numbers = itertools.count(1)
+
+
+def pytest_addoption(parser):
+    with contextlib.suppress(ValueError):  # the other fault suites have the same
+        parser.addoption("--long", action="store_true", help="more and longer")
+    parser.addoption("--database", default="postgres,mysql", help="kinds of databases to test with")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "only(kind): a test of one kind of database")
+    assert os.access(h.BIN, os.X_OK), f"no program {h.BIN}: set HERALD_BIN"
+
+
+def pytest_collection_modifyitems(config, items):
+    """A test marked only("postgres") is there when that kind is asked for."""
+    kinds = config.getoption("--database").split(",")
+    items[:] = [i for i in items if (m := i.get_closest_marker("only")) is None or m.args[0] in kinds]
+
+
+def pytest_generate_tests(metafunc):
+    if "server" in metafunc.fixturenames:
+        metafunc.parametrize("server", metafunc.config.getoption("--database").split(","), indirect=True,
+                             scope="session")
+
+
+@pytest.fixture
+def long(request):
+    return request.config.getoption("--long")
+
+
+@pytest.fixture(scope="session")
+def server(request):
+    """A database server for all tests of a kind; whoever kills it starts it again."""
+    with servers.SERVERS[request.param]() as one:
+        yield one
+
+
+@pytest.fixture
+def database(server, request):
+    """An empty database of its own on the server."""
+    if server.process is None:
+        server.start()  # a test before this one failed half-way
+    return c.database(server, re.sub(r"\W+", "_", f"t{next(numbers)}"))
+
+
+@pytest.fixture
+def nodes(tmp_path):
+    """nodes(n, database, **environment): n herald processes on one database, started and ready."""
+    made = []
+
+    def make(n, database, start=True, **env):
+        one = c.Cluster(tmp_path, database, n, **env)
+        made.append(one)
+        if start:
+            one.start()
+        return one
+
+    yield make
+    for one in made:
+        one.cleanup()
+
+
+@pytest.fixture
+def sink(tmp_path):
+    made = []
+
+    def make(answer=None, **options):
+        made.append(h.Sink(answer, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
