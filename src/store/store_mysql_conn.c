@@ -364,7 +364,9 @@ int my_run(struct my_session *s, struct my_batch *b, struct error *err)
 	bool more = true;
 
 	free_replies(b);
-	s->again = false;
+	s->again = !s->handle;
+	if (!s->handle) /* a verb that took its transaction back to begin anew has found it cut */
+		return error_set(err, ERR_TRANSIENT, "the connection to the database was lost");
 	/* A packet that was not handed to the kernel whole is not carried out. */
 	if (mysql_send_query(s->handle, b->sql.data, b->sql.len))
 		return fail(s, false, err);

@@ -1,5 +1,6 @@
 /*
- * Several nodes on one database that somebody hurts in the meantime: store_hammer URL SECONDS NODES INTERVAL_MS.
+ * Several nodes on one database that somebody hurts in the meantime: store_hammer URL NODES INTERVAL_MS.
+ * It goes on until its standard input ends; then the database must be well.
  *
  * Each node is a store of its own with one thread that stores messages and one that claims, settles and
  * recovers. INTERVAL_MS 0 is continuous mode; else beats of BATCH. Errors of the store are expected, and
@@ -41,8 +42,10 @@ struct node {
 static struct {
 	_Atomic int64_t fence[IDS_MAX];   /* of the newest claim */
 	_Atomic usec_t until[IDS_MAX];    /* its lease's end on the database's clock; 0: settled */
-	_Atomic bool stored[IDS_MAX];     /* acknowledged as created */
+	_Atomic bool created_by[IDS_MAX]; /* somebody was told that he created it */
+	_Atomic bool stored[IDS_MAX];     /* acknowledged as stored, by now or before */
 	_Atomic bool sent[IDS_MAX];       /* acknowledged as sent */
+	_Atomic usec_t sent_at[IDS_MAX];  /* when, if that is known */
 	_Atomic uint32_t given[RUNS_MAX]; /* by this beat */
 	_Atomic usec_t opened[RUNS_MAX];
 	_Atomic int64_t created, wrong, troubles, uncertain;
@@ -75,7 +78,7 @@ static void note_stored(const struct message_draft *d)
 		wrong("an id out of range", d->id);
 		return;
 	}
-	if (d->result == INSERT_CREATED && atomic_load(&now.stored[d->id]))
+	if (d->result == INSERT_CREATED && atomic_exchange(&now.created_by[d->id], true))
 		wrong("an id was given out twice", d->id);
 	if (!atomic_exchange(&now.stored[d->id], true))
 		atomic_fetch_add(&now.created, 1);
@@ -135,7 +138,7 @@ static void check_beat(const struct claim_batch *b)
 static void check_claim(const struct claim_batch *b)
 {
 	const struct claimed *m;
-	usec_t until;
+	usec_t until, sent_at;
 	size_t i;
 
 	for (i = 0; i < b->n; i++) {
@@ -149,7 +152,8 @@ static void check_claim(const struct claim_batch *b)
 			wrong("claimed before the last lease's end", m->id);
 		if (atomic_exchange(&now.fence[m->id], m->fence) >= m->fence)
 			wrong("two claims with one fence", m->id);
-		if (atomic_load(&now.sent[m->id]))
+		sent_at = atomic_load(&now.sent_at[m->id]);
+		if (sent_at && sent_at < b->now)
 			wrong("claimed though it is known to be sent", m->id);
 	}
 }
@@ -191,8 +195,11 @@ static void settle(struct node *node, const struct claim_batch *b)
 	/* Not applied: an earlier try was, or (by the lease) somebody else came first. A success counts
 	 * in any case. */
 	for (i = 0; i < b->n; i++) {
-		if (s[i].verdict == VERDICT_SENT)
-			atomic_store(&now.sent[s[i].id], true);
+		if (s[i].verdict != VERDICT_SENT)
+			continue;
+		atomic_store(&now.sent[s[i].id], true);
+		if (s[i].applied)
+			atomic_store(&now.sent_at[s[i].id], s[i].sent_at);
 	}
 }
 
@@ -275,7 +282,7 @@ static void drain(struct node *node)
 		.node = node->name, .owner = node->owner, .want = CLAIM, .lease = LEASE};
 	usec_t give_up = clock_mono() + PATIENCE;
 	struct error err = ERROR_INIT;
-	struct store_counts counts;
+	struct store_counts counts = {.by_status[0] = 0};
 	struct scheduler scheduler;
 	struct claim_batch b;
 	bool changed;
@@ -288,11 +295,14 @@ static void drain(struct node *node)
 	atomic_store(&now.draining, true);
 	while (clock_mono() < give_up) {
 		recover(node);
-		must(store_claim(node->sender, &r, &b, &err), &err, "claim");
+		if (store_counts(node->sender, &counts, &err) ||
+		    store_claim(node->sender, &r, &b, &err)) {
+			trouble(err.code, &err);
+			continue;
+		}
 		check_claim(&b);
 		if (b.n)
 			settle(node, &b);
-		must(store_counts(node->sender, &counts, &err), &err, "counts");
 		if (!counts.by_status[MESSAGE_PENDING] && !counts.by_status[MESSAGE_SENDING] && !b.n) {
 			claim_batch_release(&b);
 			return;
@@ -368,15 +378,15 @@ static void check_figures(struct store_session *c, int64_t rows)
 int main(int argc, char **argv)
 {
 	static struct node nodes[NODES_MAX];
-	int i, n = argc > 3 ? (int)strtol(argv[3], NULL, 10) : 0;
+	int i, n = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 0;
 	const char *url = argc > 1 && argv[1][0] == '$' ? getenv(argv[1] + 1) : argc > 1 ? argv[1] : NULL;
 	int64_t rows = 0;
 
-	if (argc != 5 || !url || n < 1 || n > NODES_MAX) {
-		fprintf(stderr, "usage: store_hammer URL SECONDS NODES INTERVAL_MS\n");
+	if (argc != 4 || !url || n < 1 || n > NODES_MAX) {
+		fprintf(stderr, "usage: store_hammer URL NODES INTERVAL_MS\n");
 		return 2;
 	}
-	now.interval = strtoll(argv[4], NULL, 10) * USEC_PER_MSEC;
+	now.interval = strtoll(argv[3], NULL, 10) * USEC_PER_MSEC;
 	for (i = 0; i < n; i++)
 		open_node(&nodes[i], url, i);
 	puts("ready");
@@ -386,7 +396,8 @@ int main(int argc, char **argv)
 		    pthread_create(&nodes[i].threads[1], NULL, send_messages, &nodes[i]))
 			abort();
 	}
-	sleep((unsigned)strtoul(argv[2], NULL, 10));
+	while (getchar() != EOF)
+		;
 	atomic_store(&now.stopping, true);
 	for (i = 0; i < n; i++) {
 		pthread_join(nodes[i].threads[0], NULL);
