@@ -51,8 +51,11 @@ struct pg_session {
 	} statements[PG_STATEMENTS_MAX];
 	size_t statements_n;
 
-	bool committing; /* a COMMIT is among what was sent */
+	bool committing; /* a COMMIT was sent */
 	bool warned;     /* the server warned since then */
+	uint32_t timeline; /* of the server, when connected; 0: unknown */
+	int64_t transaction; /* the number of the one begun last */
+	uint32_t transaction_timeline;
 	enum pg_again again;
 	usec_t retry_at; /* clock_mono() before which no new connection is tried */
 	unsigned failures; /* connections in a row that could not be made */
@@ -119,14 +122,24 @@ int pg_run(struct pg_session *s, struct pg_call *calls, size_t n, struct error *
 int pg_run1(struct pg_session *s, const char *sql, struct pg_args *args, PGresult **ret,
             struct error *err);
 
-#define PG_BEGIN "BEGIN"
-#define PG_BEGIN_READ "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-#define PG_COMMIT "COMMIT"
-/* Statements of a transaction may be sent with their PG_COMMIT when nothing has to be decided in
- * between; pg_run() sees it. */
-int pg_commit(struct pg_session *s, struct error *err);
+/* Makes sure that there is a connection. ERR_TRANSIENT: it cannot be had; further calls say so at once for
+ * a while. */
+int pg_ready(struct pg_session *s, struct error *err);
 
-/* Runs a transaction: body() from BEGIN to COMMIT (or without, if it found nothing to do). When it was in
+/* --- store_postgres_transact.c ------------------------------------------------------------------------------ */
+
+/* Around the statements of one snapshot that only read, in one pg_run(). */
+#define PG_BEGIN_READ "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+#define PG_END_READ "END"
+
+/* Begins a transaction that writes, with its first statements, at most PG_CALLS_MAX - 2. */
+int pg_begin(struct pg_session *s, struct pg_call *calls, size_t n, struct error *err);
+/* Always on its own, so that all that the transaction gave is known by then. When the connection is lost
+ * meanwhile, finds out on another one. ERR_UNCERTAIN: could not find out; ERR_TRANSIENT: it is not done. */
+int pg_commit(struct pg_session *s, struct error *err);
+extern const char pg_commit_sql[];
+
+/* Runs a transaction: body() from pg_begin() to pg_commit() (or without, if it found nothing to do). When it was in
  * vain through no fault of its own, it is taken back and run again, so it must start afresh each time. An
  * open transaction is taken back. */
 int pg_transact(struct pg_session *s, int (*body)(struct pg_session *s, void *arg, struct error *err),
@@ -218,5 +231,7 @@ int pg_scheduler_change(void *session, const struct scheduler_change *change, st
                         bool *ret_changed, struct error *err);
 int pg_runs(void *session, int64_t before, uint64_t offset, uint32_t limit, struct run_page *ret,
             struct error *err);
+int pg_node_seen(void *session, const struct node_report *r, struct error *err);
+int pg_nodes(void *session, struct node_page *ret, struct error *err);
 
 #endif

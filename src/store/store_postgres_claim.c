@@ -176,12 +176,7 @@ static int take(struct pg_session *s, struct claimer *cl, int state, size_t most
 {
 	struct claim_batch *b = &cl->batch;
 	struct pg_args args cleanup(pg_args_release) = PG_ARGS_INIT;
-	struct pg_call calls[] = {
-		{.sql = PG_BEGIN},
-		{.sql = take_sql(state == ROW_RETRYING, cl->r->order), .args = &args},
-	};
-	struct pg_call *used = begin ? calls : calls + 1;
-	size_t n = begin ? 2 : 1;
+	struct pg_call call = {.sql = take_sql(state == ROW_RETRYING, cl->r->order), .args = &args};
 	int rc;
 
 	pg_add_i64(&args, b->now);
@@ -189,11 +184,11 @@ static int take(struct pg_session *s, struct claimer *cl, int state, size_t most
 	pg_add_i64(&args, b->lease_until);
 	pg_add_i64(&args, s->owner_id);
 	pg_add_i64(&args, run);
-	rc = pg_run(s, used, n, err);
+	rc = begin ? pg_begin(s, &call, 1, err) : pg_run(s, &call, 1, err);
 	if (rc)
 		return rc;
-	add_items(cl, calls[1].res, state);
-	pg_calls_clear(used, n);
+	add_items(cl, call.res, state);
+	pg_calls_clear(&call, 1);
 	return OK;
 }
 
@@ -218,20 +213,19 @@ static int take_both(struct pg_session *s, struct claimer *cl, size_t grant, int
 static int lock_beat(struct pg_session *s, struct claimer *cl, uint32_t *ret_grant, struct error *err)
 {
 	struct pg_call calls[] = {
-		{.sql = PG_BEGIN},
 		{.sql = "SELECT " PG_SCHEDULER_COLUMNS " FROM herald_scheduler s FOR UPDATE"},
 		{.sql = "SELECT " PG_NOW},
 	};
 	struct scheduler_row row;
-	int rc = pg_run(s, calls, ARRAY_SIZE(calls), err);
+	int rc = pg_begin(s, calls, ARRAY_SIZE(calls), err);
 
 	if (rc)
 		return rc;
-	if (PQntuples(calls[1].res)) {
-		pg_scheduler(calls[1].res, 0, &row);
+	if (PQntuples(calls[0].res)) {
+		pg_scheduler(calls[0].res, 0, &row);
 		cl->seen = row.s.pacing;
 		cl->batch.failure_rate = row.s.failure_rate;
-		cl->batch.now = pg_i64(calls[2].res, 0, 0);
+		cl->batch.now = pg_i64(calls[1].res, 0, 0);
 		cl->batch.lease_until = cl->batch.now + cl->r->lease;
 	}
 	pg_calls_clear(calls, ARRAY_SIZE(calls));
@@ -368,7 +362,7 @@ static int claim_retries(struct pg_session *s, struct claimer *cl, struct error 
 {
 	struct pg_args counts cleanup(pg_args_release) = PG_ARGS_INIT;
 	struct claim_batch *b = &cl->batch;
-	struct pg_call calls[] = {{.sql = NULL}, {.sql = "SELECT " SOONEST}, {.sql = PG_COMMIT}};
+	struct pg_call calls[] = {{.sql = NULL}, {.sql = "SELECT " SOONEST}};
 	int rc = take(s, cl, ROW_RETRYING, cl->r->want, 0, true, err);
 
 	if (rc)
@@ -385,7 +379,7 @@ static int claim_retries(struct pg_session *s, struct claimer *cl, struct error 
 	b->more = b->n == cl->r->want;
 	b->next_at = b->more ? b->now : due(calls[1].res, 1);
 	pg_calls_clear(calls, ARRAY_SIZE(calls));
-	return OK;
+	return pg_commit(s, err);
 }
 
 static int claim_body(struct pg_session *s, void *arg, struct error *err)

@@ -1,5 +1,5 @@
 /*
- * Connections, statements and transactions of the PostgreSQL driver.
+ * Connections and statements of the PostgreSQL driver.
  *
  * A connection stays in pipeline mode: what belongs together is sent together and costs one round trip.
  * It is non-blocking, since a server may hang without its machine being gone (the kernel goes on to
@@ -34,7 +34,6 @@
 
 #define BACKOFF_FIRST (100 * USEC_PER_MSEC)
 #define BACKOFF_MAX (5 * USEC_PER_SEC)
-#define CONFLICT_TRIES 10
 
 /* --- connecting -------------------------------------------------------------------------------------------- */
 
@@ -169,9 +168,22 @@ void pg_drop(struct pg_session *s)
 		s->statements[i].state = STATEMENT_NOT;
 }
 
+/* Which branch of the database's history the server is on: another one after each promotion of a standby.
+ * 0: not to be had. */
+static uint32_t read_timeline(PGconn *handle)
+{
+	PGresult *res = PQexec(handle, "SELECT left(pg_walfile_name(pg_current_wal_lsn()),8)");
+	uint32_t timeline = 0;
+
+	if (PQresultStatus(res) == PGRES_TUPLES_OK)
+		timeline = (uint32_t)strtoul(PQgetvalue(res, 0, 0), NULL, 16);
+	PQclear(res);
+	return timeline;
+}
+
 /* Makes sure that there is a connection. When it cannot be had, later calls fail at once for a while that
  * grows: who asks again and again must not wait each time for a host that is gone. */
-static int ready(struct pg_session *s, struct error *err)
+int pg_ready(struct pg_session *s, struct error *err)
 {
 	usec_t wait, now;
 	int rc;
@@ -185,6 +197,8 @@ static int ready(struct pg_session *s, struct error *err)
 		return error_set(err, ERR_TRANSIENT, "the database is away; the next try is in %d ms",
 		                 (int)((s->retry_at - now) / USEC_PER_MSEC));
 	rc = pg_connect(s->db->url, &s->handle, err);
+	if (!rc)
+		s->timeline = read_timeline(s->handle);
 	if (!rc && (PQsetnonblocking(s->handle, 1) || !PQenterPipelineMode(s->handle)))
 		rc = error_set(err, ERR_TRANSIENT, "cannot set up a connection");
 	if (!rc) {
@@ -338,7 +352,7 @@ int pg_run(struct pg_session *s, struct pg_call *calls, size_t n, struct error *
 	bool prepares[PG_CALLS_MAX] = {false}, sent = true, alive;
 	PGresult *failed = NULL;
 	size_t i;
-	int rc = ready(s, err);
+	int rc = pg_ready(s, err);
 
 	if (rc)
 		return rc;
@@ -348,7 +362,7 @@ int pg_run(struct pg_session *s, struct pg_call *calls, size_t n, struct error *
 	for (i = 0; i < n; i++)
 		calls[i].res = NULL;
 	for (i = 0; i < n && sent; i++) {
-		s->committing |= !strcmp(calls[i].sql, PG_COMMIT);
+		s->committing |= calls[i].sql == pg_commit_sql;
 		sent = queue(s, &calls[i], &prepares[i]);
 	}
 	sent = sent && PQpipelineSync(s->handle);
@@ -391,51 +405,4 @@ int pg_run1(struct pg_session *s, const char *sql, struct pg_args *args, PGresul
 	if (!rc)
 		*ret = call.res;
 	return rc;
-}
-
-/* --- transactions ------------------------------------------------------------------------------------------ */
-
-static int run_plain(struct pg_session *s, const char *sql, struct error *err)
-{
-	PGresult *res;
-	int rc = pg_run1(s, sql, NULL, &res, err);
-
-	if (!rc)
-		PQclear(res);
-	return rc;
-}
-
-int pg_commit(struct pg_session *s, struct error *err)
-{
-	return run_plain(s, PG_COMMIT, err);
-}
-
-/* Takes back what is open; a connection that cannot even do that is given up. */
-static void take_back(struct pg_session *s)
-{
-	struct error ignored = ERROR_INIT;
-
-	if (!s->handle || PQtransactionStatus(s->handle) == PQTRANS_IDLE)
-		return;
-	if (run_plain(s, "ROLLBACK", &ignored))
-		pg_drop(s);
-}
-
-int pg_transact(struct pg_session *s, int (*body)(struct pg_session *s, void *arg, struct error *err),
-                void *arg, struct error *err)
-{
-	int conflicts = 0, losses = 0, rc;
-	enum pg_again again;
-
-	for (;;) {
-		s->again = PG_AGAIN_NO;
-		s->committing = false;
-		rc = body(s, arg, err);
-		again = s->again;
-		take_back(s);
-		if (rc != ERR_TRANSIENT || again == PG_AGAIN_NO)
-			return rc;
-		if (again == PG_AGAIN_CONFLICT ? ++conflicts == CONFLICT_TRIES : ++losses == 2)
-			return rc;
-	}
 }

@@ -226,29 +226,27 @@ static int store_fresh(struct pg_session *s, struct inserter *in, struct error *
 	struct pg_args rows cleanup(pg_args_release) = PG_ARGS_INIT;
 	struct pg_args counts cleanup(pg_args_release) = PG_ARGS_INIT;
 	struct pg_call calls[] = {
-		{.sql = PG_BEGIN},
 		{.sql = insert_rows, .args = &rows},
 		{.sql = NULL},
-		{.sql = PG_COMMIT},
 	};
-	/* Without keys nothing can be in the way, so the commit goes along. */
-	size_t n = in->keyed ? 3 : 4, i;
+	size_t i;
 	int64_t first;
 	usec_t created;
 	int rc;
 
 	add_rows(&rows, in);
-	pg_counts_call(&calls[2], &counts, s, by_state);
-	rc = pg_run(s, calls, n, err);
+	pg_counts_call(&calls[1], &counts, s, by_state);
+	rc = pg_begin(s, calls, ARRAY_SIZE(calls), err);
 	if (rc)
 		return rc;
-	first = pg_i64(calls[1].res, 0, 0);
-	created = pg_i64(calls[1].res, 0, 1);
-	in->raced = pg_i64(calls[1].res, 0, 2) != (int64_t)in->fresh_n;
-	pg_calls_clear(calls, n);
+	first = pg_i64(calls[0].res, 0, 0);
+	created = pg_i64(calls[0].res, 0, 1);
+	in->raced = pg_i64(calls[0].res, 0, 2) != (int64_t)in->fresh_n;
+	pg_calls_clear(calls, ARRAY_SIZE(calls));
 	if (in->raced)
 		return OK;
-	if (n == 3 && (rc = pg_commit(s, err)))
+	rc = pg_commit(s, err);
+	if (rc)
 		return rc;
 	for (i = 0; i < in->fresh_n; i++) {
 		in->fresh[i]->id = first + (int64_t)i;

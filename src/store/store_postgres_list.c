@@ -143,7 +143,7 @@ static int list_body(struct pg_session *s, void *arg, struct error *err)
 		build_count(&count, &count_args, l->q);
 		calls[n++] = (struct pg_call){.sql = count.data, .args = &count_args, .once = true};
 	}
-	calls[n++] = (struct pg_call){.sql = PG_COMMIT};
+	calls[n++] = (struct pg_call){.sql = PG_END_READ};
 	rc = pg_run(s, calls, n, err);
 	if (rc)
 		return rc;

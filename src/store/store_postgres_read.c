@@ -83,7 +83,7 @@ static int attempts_body(struct pg_session *s, void *arg, struct error *err)
 	                "o.owner FROM herald_attempts a LEFT JOIN herald_owners o ON o.id=a.owner"
 	                " WHERE a.message=$1::bigint ORDER BY a.message,a.seq LIMIT 1000",
 	         .args = &args},
-		{.sql = PG_COMMIT},
+		{.sql = PG_END_READ},
 	};
 	const PGresult *res;
 	int i, rc;
@@ -171,7 +171,7 @@ static int runs_body(struct pg_session *s, void *arg, struct error *err)
 	                " FROM herald_runs WHERE id<$1::bigint ORDER BY id DESC"
 	                " LIMIT $2::bigint OFFSET $3::bigint",
 	         .args = &args},
-		{.sql = PG_COMMIT},
+		{.sql = PG_END_READ},
 	};
 	int rc;
 

@@ -48,12 +48,11 @@ static int look(struct pg_session *s, struct recoverer *re, bool *ret, struct er
 static int gather(struct pg_session *s, struct recoverer *re, struct error *err)
 {
 	struct pg_args args cleanup(pg_args_release) = PG_ARGS_INIT;
-	struct pg_call calls[] = {
-		{.sql = PG_BEGIN},
-		{.sql = "SELECT id,fence,owner,run,attempts,lost,started_at FROM herald_messages"
-	                " WHERE state=1 AND state_at<=$1::bigint ORDER BY state,state_at,id"
-	                " LIMIT $2::bigint FOR UPDATE SKIP LOCKED",
-	         .args = &args},
+	struct pg_call call = {
+		.sql = "SELECT id,fence,owner,run,attempts,lost,started_at FROM herald_messages"
+		       " WHERE state=1 AND state_at<=$1::bigint ORDER BY state,state_at,id"
+		       " LIMIT $2::bigint FOR UPDATE SKIP LOCKED",
+		.args = &args,
 	};
 	const PGresult *res;
 	struct lost_row *row;
@@ -61,10 +60,10 @@ static int gather(struct pg_session *s, struct recoverer *re, struct error *err)
 
 	pg_add_i64(&args, re->now);
 	pg_add_i64(&args, re->r->limit);
-	rc = pg_run(s, calls, ARRAY_SIZE(calls), err);
+	rc = pg_begin(s, &call, 1, err);
 	if (rc)
 		return rc;
-	res = calls[1].res;
+	res = call.res;
 	n = PQntuples(res);
 	re->rows = xcalloc((size_t)n + 1, sizeof(*re->rows));
 	for (i = 0; i < n; i++) {
@@ -86,7 +85,7 @@ static int gather(struct pg_session *s, struct recoverer *re, struct error *err)
 		re->result.failed += row->state == MESSAGE_FAILED;
 		pg_outcomes_add(&re->outcomes, row->run, VERDICT_LOST);
 	}
-	pg_calls_clear(calls, ARRAY_SIZE(calls));
+	pg_calls_clear(&call, 1);
 	return OK;
 }
 

@@ -133,19 +133,19 @@ static int settle_held(struct pg_session *s, struct settler *se, const struct en
 		" ON CONFLICT DO NOTHING)"
 		" SELECT n,held_for,now FROM u";
 	struct pg_args args cleanup(pg_args_release) = PG_ARGS_INIT;
-	struct pg_call calls[] = {{.sql = PG_BEGIN}, {.sql = sql, .args = &args}};
+	struct pg_call call = {.sql = sql, .args = &args};
 	const PGresult *res;
 	int rc, i;
 
 	add_settlements(&args, e, n);
-	rc = pg_run(s, calls, ARRAY_SIZE(calls), err);
+	rc = pg_begin(s, &call, 1, err);
 	if (rc)
 		return rc;
-	res = calls[1].res;
+	res = call.res;
 	for (i = 0; i < PQntuples(res); i++)
 		note_applied(se, &e[pg_i64(res, i, 0) - 1], MESSAGE_SENDING, pg_i64(res, i, 1),
 		             pg_i64(res, i, 2));
-	pg_calls_clear(calls, ARRAY_SIZE(calls));
+	pg_calls_clear(&call, 1);
 	return OK;
 }
 
@@ -370,15 +370,13 @@ static int renew_refs(struct pg_session *s, struct renewer *re, const struct lea
                       struct error *err)
 {
 	struct pg_args args cleanup(pg_args_release) = PG_ARGS_INIT;
-	struct pg_call calls[] = {
-		{.sql = PG_BEGIN},
-		{.sql = "WITH t AS MATERIALIZED (SELECT " PG_NOW "+$3::bigint AS until)"
-	                " UPDATE herald_messages m SET state_at=t.until"
-	                " FROM t,unnest($1::bigint[],$2::bigint[]) AS d(id,fence)"
-	                " WHERE m.id=d.id AND m.state+0=1 AND m.fence=d.fence"
-	                " RETURNING m.id,m.fence",
-	         .args = &args},
-		{.sql = PG_COMMIT},
+	struct pg_call call = {
+		.sql = "WITH t AS MATERIALIZED (SELECT " PG_NOW "+$3::bigint AS until)"
+		       " UPDATE herald_messages m SET state_at=t.until"
+		       " FROM t,unnest($1::bigint[],$2::bigint[]) AS d(id,fence)"
+		       " WHERE m.id=d.id AND m.state+0=1 AND m.fence=d.fence"
+		       " RETURNING m.id,m.fence",
+		.args = &args,
 	};
 	const PGresult *res;
 	size_t i;
@@ -391,18 +389,18 @@ static int renew_refs(struct pg_session *s, struct renewer *re, const struct lea
 	for (i = 0; i < re->n; i++)
 		pg_item_i64(&args, refs[i].fence);
 	pg_add_i64(&args, re->lease);
-	rc = pg_run(s, calls, ARRAY_SIZE(calls), err);
+	rc = pg_begin(s, &call, 1, err);
 	if (rc)
 		return rc;
-	res = calls[1].res;
+	res = call.res;
 	re->renewed = 0;
 	for (row = 0; row < PQntuples(res); row++) {
 		const struct lease_ref found = {pg_i64(res, row, 0), pg_i64(res, row, 1)};
 
 		re->renewed += count_refs(refs, re->n, &found);
 	}
-	pg_calls_clear(calls, ARRAY_SIZE(calls));
-	return OK;
+	pg_calls_clear(&call, 1);
+	return pg_commit(s, err);
 }
 
 static int renew_body(struct pg_session *s, void *arg, struct error *err)

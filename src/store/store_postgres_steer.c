@@ -7,14 +7,15 @@ static int count_and_commit(struct pg_session *s, const int64_t by_state[ROW_STA
                             struct error *err)
 {
 	struct pg_args args cleanup(pg_args_release) = PG_ARGS_INIT;
-	struct pg_call calls[] = {{.sql = NULL}, {.sql = PG_COMMIT}};
+	struct pg_call call;
 	int rc;
 
-	pg_counts_call(&calls[0], &args, s, by_state);
-	rc = pg_run(s, calls, ARRAY_SIZE(calls), err);
-	if (!rc)
-		pg_calls_clear(calls, ARRAY_SIZE(calls));
-	return rc;
+	pg_counts_call(&call, &args, s, by_state);
+	rc = pg_run(s, &call, 1, err);
+	if (rc)
+		return rc;
+	pg_calls_clear(&call, 1);
+	return pg_commit(s, err);
 }
 
 struct canceller {
@@ -30,7 +31,6 @@ static int cancel_body(struct pg_session *s, void *arg, struct error *err)
 	struct pg_args args cleanup(pg_args_release) = PG_ARGS_INIT;
 	struct canceller *c = arg;
 	struct pg_call calls[] = {
-		{.sql = PG_BEGIN},
 		{.sql = "SELECT state FROM herald_messages WHERE id=$1::bigint FOR UPDATE", .args = &args},
 		{.sql = "WITH t AS MATERIALIZED (SELECT " PG_NOW " AS now) UPDATE herald_messages m"
 	                " SET state=4,state_at=t.now,updated_at=t.now FROM t"
@@ -41,14 +41,14 @@ static int cancel_body(struct pg_session *s, void *arg, struct error *err)
 	int rc, state;
 
 	pg_add_i64(&args, c->id);
-	rc = pg_run(s, calls, ARRAY_SIZE(calls), err);
+	rc = pg_begin(s, calls, ARRAY_SIZE(calls), err);
 	if (rc)
 		return rc;
-	if (!PQntuples(calls[1].res)) {
+	if (!PQntuples(calls[0].res)) {
 		rc = error_set(err, ERR_NOT_FOUND, "there is no message %lld", (long long)c->id);
 	} else {
-		state = (int)pg_i64(calls[1].res, 0, 0);
-		pg_message(calls[3].res, 0, c->arena, &c->message);
+		state = (int)pg_i64(calls[0].res, 0, 0);
+		pg_message(calls[2].res, 0, c->arena, &c->message);
 		if (row_status(state) != MESSAGE_PENDING)
 			rc = error_set(err, ERR_CONFLICT,
 			               "message %lld is %s: only pending ones can be cancelled",
@@ -88,15 +88,15 @@ static int replay_body(struct pg_session *s, void *arg, struct error *err)
 	int64_t by_state[ROW_STATE_COUNT] = {0};
 	struct pg_args args cleanup(pg_args_release) = PG_ARGS_INIT;
 	struct replayer *re = arg;
-	struct pg_call calls[] = {{.sql = PG_BEGIN}, {.sql = re->sql, .args = &args}};
+	struct pg_call call = {.sql = re->sql, .args = &args};
 	int rc;
 
 	pg_add_i64(&args, re->param);
-	rc = pg_run(s, calls, ARRAY_SIZE(calls), err);
+	rc = pg_begin(s, &call, 1, err);
 	if (rc)
 		return rc;
-	re->replayed = pg_i64(calls[1].res, 0, 0);
-	pg_calls_clear(calls, ARRAY_SIZE(calls));
+	re->replayed = pg_i64(call.res, 0, 0);
+	pg_calls_clear(&call, 1);
 	if (!re->replayed)
 		return OK;
 	by_state[MESSAGE_FAILED] = -re->replayed;
@@ -171,21 +171,21 @@ static void add_row(struct pg_args *args, const struct scheduler_row *row)
 static int write_row(struct pg_session *s, const struct scheduler_row *row, struct error *err)
 {
 	struct pg_args args cleanup(pg_args_release) = PG_ARGS_INIT;
-	struct pg_call calls[] = {
-		{.sql = "UPDATE herald_scheduler SET running=$1::bigint<>0,beat_interval=$2::bigint,"
-	                "batch=$3::bigint,beat_at=$4::bigint,epoch=$5::bigint,remaining=$6::bigint,"
-	                "failure_rate=$7::float8,last_alert_at=$8::bigint,config_interval=$9::bigint,"
-	                "config_batch=$10::bigint",
-	         .args = &args},
-		{.sql = PG_COMMIT},
+	struct pg_call call = {
+		.sql = "UPDATE herald_scheduler SET running=$1::bigint<>0,beat_interval=$2::bigint,"
+		       "batch=$3::bigint,beat_at=$4::bigint,epoch=$5::bigint,remaining=$6::bigint,"
+		       "failure_rate=$7::float8,last_alert_at=$8::bigint,config_interval=$9::bigint,"
+		       "config_batch=$10::bigint",
+		.args = &args,
 	};
 	int rc;
 
 	add_row(&args, row);
-	rc = pg_run(s, calls, ARRAY_SIZE(calls), err);
-	if (!rc)
-		pg_calls_clear(calls, ARRAY_SIZE(calls));
-	return rc;
+	rc = pg_run(s, &call, 1, err);
+	if (rc)
+		return rc;
+	pg_calls_clear(&call, 1);
+	return pg_commit(s, err);
 }
 
 /* Of several nodes that start at once, one makes the row; the others find it. */
@@ -212,19 +212,18 @@ static int steer_body(struct pg_session *s, void *arg, struct error *err)
 {
 	struct steering *st = arg;
 	struct pg_call calls[] = {
-		{.sql = PG_BEGIN},
 		{.sql = "SELECT " PG_SCHEDULER_COLUMNS " FROM herald_scheduler s FOR UPDATE"},
 		{.sql = BESIDE},
 	};
 	int rc = st->defaults ? make_row(s, st->defaults, err) : OK;
 
 	if (!rc)
-		rc = pg_run(s, calls, ARRAY_SIZE(calls), err);
+		rc = pg_begin(s, calls, ARRAY_SIZE(calls), err);
 	if (rc)
 		return rc;
-	if (PQntuples(calls[1].res)) {
-		pg_scheduler(calls[1].res, 0, &st->row);
-		read_beside(calls[2].res, &st->row.s);
+	if (PQntuples(calls[0].res)) {
+		pg_scheduler(calls[0].res, 0, &st->row);
+		read_beside(calls[1].res, &st->row.s);
 	} else {
 		rc = error_set(err, ERR_NOT_FOUND, "the scheduler has not been set up");
 	}
@@ -269,7 +268,7 @@ static int get_body(struct pg_session *s, void *arg, struct error *err)
 		{.sql = PG_BEGIN_READ},
 		{.sql = "SELECT " PG_SCHEDULER_COLUMNS " FROM herald_scheduler s"},
 		{.sql = BESIDE},
-		{.sql = PG_COMMIT},
+		{.sql = PG_END_READ},
 	};
 	int rc = pg_run(s, calls, ARRAY_SIZE(calls), err);
 
