@@ -102,7 +102,7 @@ class Node(h.Herald):
 
     def __init__(self, directory, name, prefix=(), **env):
         super().__init__(directory, NODE_ID=name, **env)
-        self.name, self.prefix = name, list(prefix)
+        self.name, self.prefix, self.frozen = name, list(prefix), False
 
     def start(self, wait=True, **env):
         assert self.process is None, "already started"
@@ -116,10 +116,12 @@ class Node(h.Herald):
         return self
 
     def freeze(self):
+        self.frozen = True
         self.process.send_signal(signal.SIGSTOP)
 
     def thaw(self):
         self.process.send_signal(signal.SIGCONT)
+        self.frozen = False
 
 
 class Cluster:
@@ -207,7 +209,8 @@ class AnyNode:
         self.rng = random.Random(id(self))
 
     def post(self, path, body):
-        a = self.rng.choice(list(self.clients.values())).post(path, body)
+        node = self.rng.choice([n for n in self.cluster.nodes if not n.frozen])
+        a = self.clients[node.name].post(path, body)
         if a.status == 503 and a.json.get("code") == 503003:
             raise ConnectionError("not known whether it was done")
         return a
@@ -215,6 +218,13 @@ class AnyNode:
 
 class Load(crash_test.Load):
     """The same clients as for one node, but each request goes to another one."""
+
+
+class Created:
+    """Messages that were created before, in place of a Load."""
+
+    def __init__(self, node, n, prefix="message"):
+        self.accepted = dict(zip((f"{prefix} {i}" for i in range(n)), node.create_many(n, prefix)))
 
 
 class Stalls:

@@ -1,0 +1,172 @@
+"""A TCP relay in front of a database server or a receiver, which can lose things on the way.
+
+    p = Proxy(("127.0.0.1", server.port), spots_commit=commits_of("postgres"))
+    p.cut_answers(0.1)      # of one commit in ten the answer is lost, with the connection
+    p.cut_requests(0.1)     # of one in ten the commit itself
+
+Both look the same from herald's side: it cannot know whether the transaction was done.
+"""
+import contextlib
+import random
+import re
+import socket
+import struct
+import threading
+import time
+
+QUIET = 0.1  # a server that has said nothing for so long after its first byte has said all
+
+
+class PostgresCommits:
+    """Finds COMMIT in what a client sends: by name when it was prepared. Message by message, and in pieces as
+    the kernel delivers them."""
+
+    def __init__(self):
+        self.rest, self.started, self.commits, self.seen = b"", False, set(), False
+
+    def __call__(self, data):
+        """Whether the batch of messages that ends in this data has a COMMIT."""
+        self.rest += data
+        found = False
+        while True:
+            head = 0 if not self.started else 1
+            if len(self.rest) < head + 4:
+                return found
+            size = struct.unpack("!I", self.rest[head:head + 4])[0] + head
+            if len(self.rest) < size:
+                return found
+            kind, body, self.rest = self.rest[:head], self.rest[head + 4:size], self.rest[size:]
+            if not head:  # a startup packet; requests for encryption are no start yet
+                self.started = struct.unpack("!I", body[:4])[0] >> 16 == 3
+                continue
+            if kind == b"P":
+                name, _, more = body.partition(b"\0")
+                (self.commits.add if more.upper().startswith(b"COMMIT") else self.commits.discard)(name)
+            elif kind == b"B":
+                self.seen |= body.split(b"\0")[1] in self.commits
+            elif kind == b"Q":
+                found |= body.upper().startswith(b"COMMIT")
+            elif kind == b"S":
+                found, self.seen = found | self.seen, False
+
+
+class MysqlCommits:
+    """The text protocol: the last statement of a packet is COMMIT."""
+
+    def __call__(self, data):
+        return bool(re.search(rb"COMMIT;?\s*$", data))
+
+
+def commits_of(kind):
+    return {"postgres": PostgresCommits, "mysql": MysqlCommits}[kind]
+
+
+class Proxy:
+    def __init__(self, target, host="127.0.0.1", spots_commit=None):
+        self.target, self.spots_commit = target, spots_commit
+        self.answers = self.requests = 0.0
+        self.rng = random.Random(7)
+        self.commits = self.answers_cut = self.requests_cut = 0
+        self.cuts = []  # when
+        self.sockets = set()
+        self.lock = threading.Lock()
+        self.listener = socket.create_server((host, 0), backlog=128)
+        self.port = self.listener.getsockname()[1]
+        self.closing = False
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def cut_answers(self, share):
+        self.answers = share
+
+    def cut_requests(self, share):
+        self.requests = share
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            try:
+                server = socket.create_connection(self.target, timeout=5)
+            except OSError:
+                client.close()
+                continue
+            server.settimeout(None)
+            for s in (client, server):
+                s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with self.lock:
+                self.sockets |= {client, server}
+            Link(self, client, server)
+
+    def close(self):
+        self.closing = True
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        with self.lock:
+            for s in self.sockets:
+                with contextlib.suppress(OSError):
+                    s.shutdown(socket.SHUT_RDWR)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+
+class Link:
+    """One connection: two threads, one per direction."""
+
+    def __init__(self, proxy, client, server):
+        self.proxy, self.client, self.server = proxy, client, server
+        self.spot = proxy.spots_commit() if proxy.spots_commit else lambda data: False
+        self.deaf, self.answered_at = False, 0.0
+        for run in (self.forth, self.back):
+            threading.Thread(target=run, daemon=True).start()
+
+    def end(self):
+        for s in (self.client, self.server):
+            with contextlib.suppress(OSError):
+                s.shutdown(socket.SHUT_RDWR)
+            s.close()
+        with self.proxy.lock:
+            self.proxy.sockets -= {self.client, self.server}
+
+    def forth(self):
+        with contextlib.suppress(OSError):
+            while data := self.client.recv(65536):
+                if self.spot(data) and self.commit(data):
+                    break
+                self.server.sendall(data)
+        self.end()
+
+    def commit(self, data):
+        """Whether this one is cut."""
+        p = self.proxy
+        with p.lock:
+            p.commits += 1
+            answer, request = p.rng.random() < p.answers, p.rng.random() < p.requests
+            p.answers_cut += answer
+            p.requests_cut += request and not answer
+            if answer or request:
+                p.cuts.append(time.time())
+        if answer:
+            self.deaf = True
+            self.server.sendall(data)
+            end = time.monotonic() + 5
+            while time.monotonic() < end and (not self.answered_at or
+                                              time.monotonic() - self.answered_at < QUIET):
+                time.sleep(0.01)
+        return answer or request
+
+    def back(self):
+        with contextlib.suppress(OSError):
+            while data := self.server.recv(65536):
+                if self.deaf:
+                    self.answered_at = time.monotonic()
+                else:
+                    self.client.sendall(data)
+        if not self.deaf:
+            self.end()

@@ -1,0 +1,94 @@
+"""The database goes away under the nodes, or its connections do: what was accepted stays, nothing is doubled
+quietly. While outcomes cannot be recorded they are kept and their leases renewed, so unlike the death of a
+node none of this excuses a second delivery."""
+import http.client
+import random
+import time
+
+import pytest
+
+from herald import SLOW, eventually, free_port, reply
+
+import cluster as c
+import proxy
+import servers
+
+
+def end(cl, load, s, strict=False, doubles=False):
+    load.stop()
+    stats = cl.drain()
+    cl.stop()
+    c.check_counts(cl, stats)
+    return c.check_ledger(cl, load, s, strict=strict, doubles=doubles)
+
+
+def test_the_server_is_killed_and_connections_are_cut(server, database, nodes, sink, long):
+    """kill -9 of the database server and its start, and between that single connections ended by the server."""
+    rng = random.Random(4)
+    s = sink(lambda r: reply(delay=0.01))
+    cl = nodes(3, database, WEBHOOK_URL=s.url)
+    load = c.Load(cl, threads=3)
+    for n in range(40 if long else 6):
+        time.sleep(rng.uniform(0.2, 0.7) * SLOW)
+        with cl.fault():
+            if n % 3 == 2:
+                server.kill()
+                time.sleep(rng.uniform(0, 0.5))
+                server.start()
+            else:
+                assert server.cut_connections() > 0
+        before = load.answers
+        eventually(lambda: load.answers > before + 20, 20, what="creates after the fault")
+        delivered = len(s.requests)
+        eventually(lambda: len(s.requests) > delivered + 20, 20, what="deliveries after the fault")
+    end(cl, load, s)
+    assert all(node.process is None for node in cl.nodes)
+
+
+@pytest.mark.parametrize("mode", ["at-least-once", "strict"])
+def test_the_answer_to_a_commit_is_lost(server, database, nodes, sink, long, mode):
+    """Of some commits the answer is cut off, and of others the commit itself: the same to herald."""
+    s = sink(lambda r: reply(delay=0.01))
+    with proxy.Proxy(("127.0.0.1", server.port), spots_commit=proxy.commits_of(server.name)) as p:
+        cl = nodes(3, database, DATABASE_URL=database.url(port=p.port), WEBHOOK_URL=s.url, DELIVERY_MODE=mode)
+        with cl.fault():
+            load = c.Load(cl, threads=3)
+            p.cut_answers(0.04)
+            p.cut_requests(0.02)
+            time.sleep((40 if long else 5) * SLOW)
+            p.cut_answers(0)
+            p.cut_requests(0)
+        end(cl, load, s, strict=mode == "strict")
+        print(f"{p.commits} commits, {p.answers_cut} answers cut, {p.requests_cut} requests cut")
+        assert p.answers_cut > 5 and p.requests_cut > 2
+
+
+def test_the_database_is_down_at_the_start(server, database, nodes, sink):
+    """Nodes start, say that they are not ready, refuse to take anything, and go to work when it is there."""
+    server.stop()
+    s = sink()
+    cl = nodes(2, database, start=False, WEBHOOK_URL=s.url)
+    for node in cl.nodes:
+        node.start(wait=False)
+
+    def answer(node, path):
+        try:
+            return node.api.get(path)
+        except (OSError, http.client.HTTPException):
+            return None
+    for node in cl.nodes:
+        a = eventually(lambda: answer(node, "/readyz"), 10, what="an API")
+        assert a.status == 503
+        assert node.api.get("/livez").status == 200
+        health = node.api.get("/health").json
+        assert (health["status"], health["components"]["database"]["status"]) == ("down", "down")
+        a = node.api.post("/api/v1/messages", {"phoneNumber": "+905551234567", "content": "x"})
+        assert a.status == 503 and int(a.headers["Retry-After"]) > 0
+    time.sleep(1)
+    server.start()
+    for node in cl.nodes:
+        eventually(lambda: answer(node, "/readyz").status == 200, 15, what="readiness")
+    ids = [node.create("hello " + node.name)["id"] for node in cl.nodes]
+    for i in ids:
+        cl.nodes[0].wait_status(i, "sent")
+    cl.stop()

@@ -1,0 +1,95 @@
+"""Nodes that time has left behind, or that are wrong about it."""
+import calendar
+import os
+import time
+
+import pytest
+
+from herald import eventually, reply
+
+import cluster as c
+
+FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
+INTERVAL = 0.2
+
+
+@pytest.mark.parametrize("mode", ["at-least-once", pytest.param("strict", marks=pytest.mark.long)])
+def test_a_node_is_frozen_beyond_its_lease(database, nodes, sink, mode):
+    """SIGSTOP until others have taken its messages, then SIGCONT: what it has to say then is weighed by the
+    fence, and it sends nothing of what is no longer its own."""
+    s = sink(lambda r: reply(delay=0.05))
+    cl = nodes(3, database, start=False, DELIVERY_MODE=mode)
+    for node in cl.nodes:
+        node.env["WEBHOOK_URL"] = f"{s.url}/{node.name}"
+    cl.start()
+    frozen = cl.nodes[0]
+    load = c.Load(cl, threads=2)
+    eventually(lambda: any("n1" in r.line for r in s.requests), what="a delivery by n1")
+    time.sleep(1)
+    with cl.fault(frozen.name):
+        frozen.freeze()
+        at = time.time()
+        time.sleep(7)
+        # Its locks, if it held any, have been taken from it; the others go on.
+        delivered = len(s.requests)
+        eventually(lambda: len(s.requests) > delivered + 50, 5, what="deliveries by the others")
+        time.sleep(max(0, at + c.LEASE + 4 - time.time()))
+        thawed = time.time()
+        frozen.thaw()
+    eventually(lambda: any("n1" in r.line and r.at > thawed + 0.5 for r in s.requests),
+               what="deliveries by n1 again")
+    load.stop()
+    stats = cl.drain()
+    cl.stop()
+    c.check_counts(cl, stats)
+    twice, parked = c.check_ledger(cl, load, s, strict=mode == "strict")
+    assert parked if mode == "strict" else twice, "nothing was in flight: the test shows nothing"
+
+    # What n1 sent after its sleep it had claimed after its sleep, too.
+    ids = {content: i for i, content, _ in database.messages()}
+    fresh = {a.message for a in database.attempts() if a.node == "n1" and a.started > at}
+    for r in s.requests:
+        if "n1" in r.line and r.at > thawed:
+            assert ids[r.json["content"]] in fresh, f"{r} belonged to others by then"
+
+
+def test_clocks_an_hour_apart(database, nodes, sink):
+    """Three nodes that do not agree on the time, of which one dies: the pace is kept, nobody's lease ends
+    early, and the dead node's messages are found when it is time."""
+    assert os.path.exists(FAKETIME), "no package libfaketime"
+    s = sink(lambda r: reply(delay=0.3))
+    cl = nodes(3, database, start=False, WEBHOOK_URL=s.url, MESSAGE_SEND_INTERVAL="200ms",
+               MESSAGE_BATCH_SIZE=2, AUTO_START_SCHEDULER="false")
+    for node, shift in zip(cl.nodes, ("+1h", "-1h", None)):
+        if shift:
+            node.env.update(LD_PRELOAD=FAKETIME, FAKETIME=shift, FAKETIME_DONT_FAKE_MONOTONIC=1)
+    cl.start()
+    ahead, behind, right = cl.nodes
+    load = c.Created(behind, 60)
+    right.scheduler("start")
+    s.wait(8)
+    # Killed when it has one in flight.
+    eventually(lambda: database.runs()[-1][2] == ahead.name, step=0.001, what="a beat of the node ahead")
+    cl.kill(ahead)
+    died = time.time()
+    stalls = c.Stalls()
+    s.wait(50, timeout=20)
+    worked = time.time()
+    stall = stalls.stop()
+    stats = cl.drain()
+    assert time.time() - died < c.LEASE + 6, "its messages were not found in time"
+    assert stats["sent"] == 60
+    # The log has the node's own idea of the time.
+    assert abs(_hours(behind) + 1) < 0.1 and abs(_hours(ahead) - 1) < 0.1
+    cl.stop()
+    times = c.check_pace(cl, s, INTERVAL, 2)
+    c.check_no_beat_left_out(times, died, worked, INTERVAL, stall)
+    c.check_ledger(cl, load, s, strict=False)
+    lost = [a for a in database.attempts() if a.verdict == c.LOST]
+    assert lost and {a.node for a in lost} == {ahead.name}
+
+
+def _hours(node):
+    first = node.log()[0]["ts"]
+    told = time.strptime(first[:19], "%Y-%m-%dT%H:%M:%S")
+    return (calendar.timegm(told) - time.time()) / 3600
