@@ -146,7 +146,9 @@ static int look(struct claimer *cl, struct error *err)
 	if (b->answer != PACING_STOPPED && (cl->r->free_retries || !cl->seen.interval) &&
 	    soonest > b->now)
 		b->answer = PACING_WAIT;
-	b->next_at = cl->r->free_retries ? soonest : claim_next_at(&cl->seen, b->answer, soonest);
+	b->next_at = cl->r->free_retries && b->answer != PACING_STOPPED
+	                     ? soonest
+	                     : claim_next_at(&cl->seen, b->answer, soonest);
 	cl->shared = cl->r->free_retries || (b->answer == PACING_JOIN && !cl->seen.interval);
 	return OK;
 }

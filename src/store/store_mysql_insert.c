@@ -32,7 +32,7 @@ struct inserter {
 	struct key *keys; /* sorted, each once */
 	size_t keys_n;
 	struct arena arena;
-	usec_t now;
+	usec_t now, created_at;
 	int64_t step; /* between the ids of one statement */
 };
 
@@ -72,7 +72,8 @@ static struct key *find_key(const struct inserter *in, const char *text)
 	return in->keys_n ? bsearch(&key, in->keys, in->keys_n, sizeof(key), by_key) : NULL;
 }
 
-/* Reads the clock, and which of the keys are taken. */
+/* Reads the clock, and which of the keys are taken. Creation times shall not go back when the clock does:
+ * people read lists from their top. (What is due is another matter: that goes by the clock.) */
 static int look(struct inserter *in, struct error *err)
 {
 	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
@@ -83,6 +84,8 @@ static int look(struct inserter *in, struct error *err)
 	int rc;
 
 	my_add(&q, "SELECT " MY_NOW);
+	my_add(&q, "SELECT created_at FROM herald_messages FORCE INDEX(herald_messages_created)"
+	           " ORDER BY created_at DESC LIMIT 1");
 	for (i = 0; i < in->keys_n; i++) {
 		if (i % MY_LIST_MAX == 0) {
 			if (sql)
@@ -100,8 +103,10 @@ static int look(struct inserter *in, struct error *err)
 	rc = my_run(in->s, &q, err);
 	if (rc)
 		return rc;
-	in->now = my_row(&q, 0, &r) ? my_int(&r, 0) : 0;
-	for (i = 1; i < q.n; i++) {
+	in->now = in->created_at = my_row(&q, 0, &r) ? my_int(&r, 0) : 0;
+	if (my_row(&q, 1, &r))
+		in->created_at = MAX_OF(in->now, my_int(&r, 0));
+	for (i = 2; i < q.n; i++) {
 		while (my_row(&q, i, &r)) {
 			k = find_key(in, my_text(&r, 0, &in->arena));
 			if (!k)
@@ -210,7 +215,8 @@ static void decide_all(struct inserter *in)
 static void add_row(struct inserter *in, struct buf *sql, const struct message_draft *d)
 {
 	const usec_t due = MAX_OF(d->send_at, in->now);
-	const int64_t times[] = {due, in->now, in->now, in->now, d->send_at};
+	const usec_t created = in->created_at;
+	const int64_t times[] = {due, created, created, created, d->send_at};
 	size_t i;
 
 	buf_addlit(sql, "(0,");
@@ -243,7 +249,7 @@ static int assign_ids(struct inserter *in, size_t from, size_t to, int64_t first
 		if (id <= 0 || id > MESSAGE_ID_MAX)
 			return error_set(err, ERR_PERMANENT, "the store has given out all its ids");
 		in->plans[from].draft->id = id;
-		in->plans[from].draft->created_at = in->now;
+		in->plans[from].draft->created_at = in->created_at;
 		id += in->step;
 	}
 	return OK;

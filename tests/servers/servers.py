@@ -290,10 +290,27 @@ class MariaDB(Server):
     name = "mysql"
     variable = "HERALD_TEST_MYSQL_URL"
 
-    def __init__(self, **options):
+    FAKETIME = "/usr/lib/*/faketime/libfaketimeMT.so.1"
+
+    def __init__(self, *, clock=False, **options):
+        """clock: the server's clock is what its file `clock` says, where libfaketime is installed."""
         self.bin = find_program("mariadbd")
         self.install = find_program("mariadb-install-db")
+        self.faketime = next(iter(glob.glob(self.FAKETIME)), None) if clock else None
         super().__init__(**options)
+
+    @property
+    def env(self):
+        clock = {"HERALD_TEST_MYSQL_CLOCK": str(self.dir / "clock")} if self.faketime else {}
+        return {**super().env, **clock}
+
+    def environment(self):
+        more = {}
+        if self.faketime and (self.dir / "clock").exists():
+            more = {"LD_PRELOAD": self.faketime, "FAKETIME_TIMESTAMP_FILE": str(self.dir / "clock"),
+                    "FAKETIME_FMT": "%s", "FAKETIME_NO_CACHE": "1", "DONT_FAKE_MONOTONIC": "1",
+                    "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        return {**super().environment(), **more}
 
     @property
     def url(self):
@@ -309,6 +326,9 @@ class MariaDB(Server):
     def prepare(self):
         self.run(self.install, "--no-defaults", "--auth-root-authentication-method=normal",
                  f"--datadir={self.data}", "--skip-test-db", "--skip-name-resolve", *self.sync())
+        if self.faketime:
+            # It must run at first, since the server measures its speed when it starts.
+            (self.dir / "clock").write_text("+0\n")
         # Run at every start, before connections are taken.
         (self.dir / "init.sql").write_text(
             f"CREATE DATABASE IF NOT EXISTS {DATABASE} CHARACTER SET utf8mb4;\n"

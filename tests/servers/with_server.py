@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""with_server.py NAME[,NAME...] [--durable] -- COMMAND...
+"""with_server.py NAME[,NAME...] [--durable] [--clock] -- COMMAND...
 
 Starts private database servers (postgres, mysql, mongodb), runs COMMAND with HERALD_TEST_POSTGRES_URL,
 HERALD_TEST_MYSQL_URL and HERALD_TEST_MONGODB_URL set, stops them again. A variable that is set already is
-left alone, and nothing is started for it. Ends as COMMAND does; 77, which test runners take for "skipped",
-when a server cannot be had here. See servers.py.
+left alone, and nothing is started for it. --clock: MariaDB gets a clock that COMMAND can turn, through the
+file that HERALD_TEST_MYSQL_CLOCK names, if libfaketime is installed. Ends as COMMAND does; 77, which test
+runners take for "skipped", when a server cannot be had here. See servers.py.
 """
 import contextlib
 import os
@@ -15,6 +16,7 @@ import sys
 import servers
 
 SKIPPED = 77
+FLAGS = ("--durable", "--clock")
 
 
 def main(argv):
@@ -24,7 +26,7 @@ def main(argv):
     split = argv.index("--")
     words, command = argv[:split], argv[split + 1:]
     durable = "--durable" in words
-    names = [n for w in words if w != "--durable" for n in w.split(",")]
+    names = [n for w in words if w not in FLAGS for n in w.split(",")]
     unknown = [n for n in names if n not in servers.SERVERS]
     if unknown or not names:
         print(f"with_server.py: {unknown or 'nothing'}: choose from {list(servers.SERVERS)}",
@@ -40,7 +42,8 @@ def main(argv):
             if env.get(kind.variable):
                 continue
             try:
-                env.update(stack.enter_context(kind(durable=durable)).env)
+                options = {"clock": True} if "--clock" in words and name == "mysql" else {}
+                env.update(stack.enter_context(kind(durable=durable, **options)).env)
             except servers.Unavailable as e:
                 print(f"SKIPPED {name}: {e}", file=sys.stderr)
                 return SKIPPED
