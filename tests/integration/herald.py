@@ -11,9 +11,11 @@ Everything listens on the loopback at ports that were free, keeps its files in t
 and is stopped by its process id. The binary is the one that HERALD_BIN names.
 """
 import http.client
+import itertools
 import json
 import os
 import pathlib
+import random
 import signal
 import socket
 import sqlite3
@@ -31,10 +33,22 @@ SCHEDULER_KEY = "scheduler-key-of-the-tests"
 PHONE = "+905551234567"
 
 
+_ports = itertools.count(random.randrange(2000))
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port that nobody takes before herald does: below the range from which the kernel serves port 0 and
+    outgoing connections, and in a range of its own for each of several test processes."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 10
+    for _ in range(2000):
+        port = 12000 + 2000 * worker + next(_ports) % 2000
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+    raise AssertionError("no free port")
 
 
 def eventually(check, timeout=10.0, step=0.02, what="the condition"):
@@ -87,7 +101,7 @@ class Client:
         """body: bytes as they are, or anything else as JSON. key: of the route's group unless given."""
         h = {}
         if key is ...:
-            key = self.scheduler_key if path.startswith("/api/v1/scheduler") else self.key
+            key = self.scheduler_key if path.startswith(("/api/v1/scheduler", "/api/v1/nodes")) else self.key
         if key:
             h["x-ins-auth-key"] = key
         if body is not None and not isinstance(body, bytes):
