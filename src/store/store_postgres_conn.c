@@ -85,11 +85,13 @@ static void add_defaults(PQconninfoOption *given, const char **keys, const char 
 	keys[n] = values[n] = NULL;
 }
 
-/* libpq's own words, but one: a URL that it cannot read is quoted whole, password and all. */
+/* libpq's own words, up to where they quote the URL: that may hold a password. The name of a parameter that
+ * there is not is no secret. */
 static int bad_url(char *said, struct error *err)
 {
 	if (said)
-		said[strcspn(said, "\"\n")] = '\0';
+		said[strcspn(said, text_starts_with(said, "invalid URI query parameter") ? "\n"
+		                                                                         : "\":\n")] = '\0';
 	error_set(err, ERR_CONFIG, "the URL cannot be understood%s%s", said ? ": " : "",
 	          said ? said : "");
 	PQfreemem(said);

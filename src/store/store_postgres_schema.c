@@ -173,11 +173,15 @@ static int run(PGconn *handle, const char *sql, int64_t *ret /* may be NULL */, 
 	return rc;
 }
 
-/* to_regclass() looks where an unqualified name would be looked for. */
+/* The table is looked for where its unqualified name would be; by a query and not by to_regclass(), which
+ * would repeat from memory what it found before another node has made it. */
 static int find_version(PGconn *handle, int64_t *ret, struct error *err)
 {
 	int64_t there;
-	int rc = run(handle, "SELECT (to_regclass('herald_schema') IS NOT NULL)::int", &there, err);
+	int rc = run(handle,
+	             "SELECT count(*) FROM pg_class WHERE relname='herald_schema' AND relkind='r'"
+	             " AND pg_table_is_visible(oid)",
+	             &there, err);
 
 	*ret = 0;
 	if (!rc && there)
