@@ -11,7 +11,7 @@
  *	3. requests in progress are answered
  *	4. what is on the wire finishes within its timeout and is settled
  *	5. the writer stores what waits (nothing does: the API has gone before)
- *	6. cache and store are closed
+ *	6. the node is marked as having left, cache and store are closed
  * A second signal shortens 3 and 4: what is still on the wire then is "outcome unknown" for whoever comes
  * next, as after a crash. A third one ends the process at once.
  */
@@ -31,6 +31,7 @@
 #include "error.h"
 #include "http.h"
 #include "metrics.h"
+#include "presence.h"
 #include "seed.h"
 #include "store.h"
 #include "thread.h"
@@ -50,6 +51,7 @@ struct server {
 	struct writer *writer;
 	struct dispatch *dispatch; /* NULL with role api */
 	struct http *http;
+	struct presence *presence;
 	_Atomic bool hurried;
 };
 
@@ -169,9 +171,10 @@ static int open_dispatch(struct server *s, struct error *err)
 	return dispatch_open(&s->dispatch, &options, err);
 }
 
+static const char *const roles[] = {"all", "api", "worker"};
+
 static int open_http(struct server *s, struct error *err)
 {
-	static const char *const roles[] = {"all", "api", "worker"};
 	const struct config *cfg = s->cfg;
 	struct buf messages cleanup(buf_release) = BUF_INIT;
 	struct buf scheduler cleanup(buf_release) = BUF_INIT;
@@ -207,6 +210,19 @@ static int open_http(struct server *s, struct error *err)
 	return http_open(&s->http, &options, err);
 }
 
+static int start_presence(struct server *s, struct error *err)
+{
+	const struct presence_options options = {
+		.store = s->store,
+		.dispatch = s->dispatch,
+		.node_id = s->cfg->node_id,
+		.version = HERALD_VERSION,
+		.role = roles[s->cfg->role],
+	};
+
+	return presence_start(&s->presence, &options, err);
+}
+
 static int start(struct server *s, struct error *err)
 {
 	int rc;
@@ -217,9 +233,9 @@ static int start(struct server *s, struct error *err)
 	    (rc = writer_start(&s->writer, s->store, WRITER_MAX_WAITING, err)) ||
 	    (rc = open_dispatch(s, err)) || (rc = open_http(s, err)))
 		return rc;
-	if (s->dispatch && (rc = dispatch_start(s->dispatch, err)))
+	if ((s->dispatch && (rc = dispatch_start(s->dispatch, err))) || (rc = http_start(s->http, err)))
 		return rc;
-	return http_start(s->http, err);
+	return start_presence(s, err);
 }
 
 static void log_ready(const struct server *s)
@@ -309,6 +325,7 @@ static void stop(struct server *s)
 		pthread_cancel(watcher);
 		thread_join(watcher);
 	}
+	presence_stop(s->presence);
 	/* In the reverse order of use: the API refers to all of them. */
 	http_close(s->http);
 	if (s->dispatch)

@@ -100,7 +100,7 @@ static void add_header(struct api_request *r, const char *text)
 
 static void add_key(struct api_request *r, const struct api *a, const char *path)
 {
-	bool scheduler = text_starts_with(path, "/api/v1/scheduler");
+	bool scheduler = text_starts_with(path, "/api/v1/scheduler") || text_starts_with(path, "/api/v1/nodes");
 	const char *key = config_client_key(a->cfg, scheduler ? CONFIG_GROUP_SCHEDULER : CONFIG_GROUP_MESSAGES);
 	char *header;
 

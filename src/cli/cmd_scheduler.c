@@ -127,3 +127,32 @@ int cmd_runs(struct cli *c)
 		return CLI_USAGE;
 	return view_list(c, "/api/v1/scheduler/runs", NULL, limit, show_runs);
 }
+
+static void show_nodes(const json_t *items)
+{
+	static const struct {
+		const char *heading, *member;
+		enum table_align align;
+	} columns[] = {
+		{"NODE", "id", TABLE_FLEX},        {"STATUS", "status", TABLE_LEFT},
+		{"ROLE", "role", TABLE_LEFT},      {"VERSION", "version", TABLE_LEFT},
+		{"IN FLIGHT", "inFlight", TABLE_RIGHT}, {"STARTED", "startedAt", TABLE_LEFT},
+		{"LAST SEEN", "lastSeenAt", TABLE_LEFT}, {"BOOT", "bootId", TABLE_LEFT},
+	};
+	struct table t = TABLE_INIT;
+	char scratch[32];
+
+	for (size_t i = 0; i < ARRAY_SIZE(columns); i++)
+		table_column(&t, columns[i].heading, columns[i].align);
+	for (size_t i = 0; i < json_array_size(items); i++) {
+		for (size_t k = 0; k < ARRAY_SIZE(columns); k++)
+			table_cell(&t, api_text(json_array_get(items, i), columns[k].member, scratch));
+	}
+	table_write(&t, stdout, cli_width(stdout));
+	table_release(&t);
+}
+
+int cmd_nodes(struct cli *c)
+{
+	return view_call(c, "GET", "/api/v1/nodes", NULL, show_nodes);
+}

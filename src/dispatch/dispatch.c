@@ -212,6 +212,11 @@ size_t dispatch_in_flight(const struct dispatch *d)
 	return (size_t)atomic_load_explicit(d->m.in_flight, memory_order_relaxed);
 }
 
+const char *dispatch_boot(const struct dispatch *d)
+{
+	return strrchr(d->owner, '/') + 1;
+}
+
 void dispatch_stop_claiming(struct dispatch *d)
 {
 	atomic_store(&d->stopping, true);

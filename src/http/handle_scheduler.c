@@ -178,3 +178,27 @@ enum handled handle_runs(struct request *r, struct store_session *c)
 	query_release(&q);
 	return HANDLED_DONE;
 }
+
+enum handled handle_nodes(struct request *r, struct store_session *c)
+{
+	struct error err = ERROR_INIT;
+	struct node_page page;
+	struct json_out j;
+	int code;
+
+	if (!handler_no_query(r))
+		return HANDLED_DONE;
+	code = store_nodes(c, &page, &err);
+	if (code != OK) {
+		handler_store_error(r, "nodes", code, &err);
+		return HANDLED_DONE;
+	}
+	j = answer_begin(&r->answer, 200, NULL);
+	json_open_array(&j);
+	for (size_t i = 0; i < page.n; i++)
+		render_node(&j, &page.items[i], page.now);
+	json_end(&j);
+	answer_end(&j);
+	node_page_release(&page);
+	return HANDLED_DONE;
+}

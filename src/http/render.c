@@ -90,6 +90,21 @@ void render_run(struct json_out *j, const struct run *r)
 	json_end(j);
 }
 
+void render_node(struct json_out *j, const struct node *n, usec_t now)
+{
+	json_open_object(j);
+	json_kv_str(j, "id", n->id);
+	json_kv_str(j, "bootId", n->boot);
+	json_kv_str(j, "status",
+	            n->left ? "left" : n->last_seen < now - NODE_SILENT_AFTER ? "silent" : "up");
+	json_kv_str(j, "version", n->version);
+	json_kv_str(j, "role", n->role);
+	json_kv_int(j, "inFlight", n->in_flight);
+	json_kv_time(j, "startedAt", n->started_at);
+	json_kv_time(j, "lastSeenAt", n->last_seen);
+	json_end(j);
+}
+
 usec_t scheduler_drains_at(const struct scheduler *s, int64_t backlog)
 {
 	const struct pacing *p = &s->pacing;

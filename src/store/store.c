@@ -26,7 +26,8 @@
 	OP(CANCEL, "cancel")                                                                       \
 	OP(REPLAY, "replay")                                                                       \
 	OP(SCHEDULER, "scheduler")                                                                 \
-	OP(RUNS, "runs")
+	OP(RUNS, "runs")                                                                           \
+	OP(NODES, "nodes")
 
 enum store_op {
 #define OP(id, name) OP_##id,
@@ -437,4 +438,45 @@ void run_page_release(struct run_page *p)
 {
 	arena_release(&p->arena);
 	*p = (struct run_page){.n = 0};
+}
+
+static bool fits(const char *s, size_t max)
+{
+	return s && *s && strnlen(s, max + 1) <= max;
+}
+
+int store_node_seen(struct store_session *c, const struct node_report *r, struct error *err)
+{
+	if (!fits(r->node, NODE_ID_MAX) || !fits(r->boot, NODE_BOOT_MAX) ||
+	    !fits(r->version, NODE_TEXT_MAX) || !fits(r->role, NODE_TEXT_MAX))
+		return refuse(err, "a node reports its id, boot, version and role, and none is long");
+	return CALL(c, OP_NODES, err, node_seen, r);
+}
+
+static int compare_nodes(const void *a, const void *b)
+{
+	const struct node *x = a, *y = b;
+	int by_id = strcmp(x->id, y->id);
+
+	if (by_id)
+		return by_id;
+	if (x->started_at != y->started_at)
+		return x->started_at < y->started_at ? -1 : 1;
+	return strcmp(x->boot, y->boot);
+}
+
+/* Sorted here, since databases differ in how they compare texts. */
+int store_nodes(struct store_session *c, struct node_page *ret, struct error *err)
+{
+	int rc = CALL(c, OP_NODES, err, nodes, ret);
+
+	if (!rc && ret->n)
+		qsort(ret->items, ret->n, sizeof(*ret->items), compare_nodes);
+	return rc;
+}
+
+void node_page_release(struct node_page *p)
+{
+	arena_release(&p->arena);
+	*p = (struct node_page){.n = 0};
 }

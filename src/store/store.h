@@ -354,4 +354,44 @@ must_check int store_runs(struct store_session *c, int64_t before, uint64_t offs
                           struct run_page *ret, struct error *err);
 void run_page_release(struct run_page *p);
 
+/* --- the nodes on this store ----------------------------------------------------------------------------- */
+
+#define NODE_REPORT_EVERY (2 * USEC_PER_SEC)
+#define NODE_SILENT_AFTER (10 * USEC_PER_SEC) /* not heard of for so long, a node is taken to be down */
+
+#define NODE_ID_MAX 64
+#define NODE_BOOT_MAX 32
+#define NODE_TEXT_MAX 32 /* version, role */
+
+/* One life of a node says that it is there. None of the texts is NULL or empty. */
+struct node_report {
+	const char *node; /* as configured */
+	const char *boot; /* another for each start */
+	const char *version, *role;
+	uint32_t in_flight; /* requests to the webhook */
+	bool leaving;       /* its last report, of an orderly stop */
+};
+
+/* Version and role count as they were in the first report of a boot. Forgets who was not seen for a day, and
+ * earlier lives of the same node once they have left or been silent for a minute (before that, two
+ * processes may run under one name by mistake, and both are shown). */
+must_check int store_node_seen(struct store_session *c, const struct node_report *r, struct error *err);
+
+struct node {
+	const char *id, *boot, *version, *role;
+	usec_t started_at; /* first report */
+	usec_t last_seen;
+	uint32_t in_flight;
+	bool left;
+};
+struct node_page {
+	struct arena arena;
+	struct node *items; /* by id, then the time of the start; of more than 1000 the last seen ones */
+	size_t n;
+	usec_t now; /* the store's clock when read */
+};
+/* With STORE_EXCLUSIVE: those seen since the store was opened. */
+must_check int store_nodes(struct store_session *c, struct node_page *ret, struct error *err);
+void node_page_release(struct node_page *p);
+
 #endif

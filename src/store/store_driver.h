@@ -61,6 +61,10 @@ struct store_driver {
 	                        struct scheduler *ret, bool *ret_changed, struct error *err);
 	int (*runs)(void *session, int64_t before, uint64_t offset, uint32_t limit, struct run_page *ret,
 	            struct error *err);
+
+	/* The front door sorts what nodes() gives; at most NODES_LISTED. */
+	int (*node_seen)(void *session, const struct node_report *r, struct error *err);
+	int (*nodes)(void *session, struct node_page *ret, struct error *err);
 };
 
 /* registry.c. ERR_CONFIG when this build has none for the URL; *ret_rest points into url. */

@@ -21,6 +21,7 @@ static int db_open(void **ret, const struct driver_options *o, struct error *err
 	db = xcalloc(1, sizeof(*db));
 	pthread_mutex_init(&db->lock, NULL);
 	db->clock = o->clock;
+	local_nodes_init(&db->nodes);
 	*ret = db;
 	return OK;
 }
@@ -63,6 +64,7 @@ static void db_close(void *arg)
 	free(db->rows);
 	free(db->runs);
 	free(db->owners);
+	local_nodes_release(&db->nodes);
 	pthread_mutex_destroy(&db->lock);
 	free(db);
 }
@@ -553,6 +555,24 @@ static int runs(void *session, int64_t before, uint64_t offset, uint32_t limit, 
 	return OK;
 }
 
+static int node_seen(void *session, const struct node_report *r, struct error *err)
+{
+	struct mem_db *db = session;
+
+	(void)err;
+	local_nodes_seen(&db->nodes, r, db->clock());
+	return OK;
+}
+
+static int nodes(void *session, struct node_page *ret, struct error *err)
+{
+	struct mem_db *db = session;
+
+	(void)err;
+	local_nodes_list(&db->nodes, db->clock(), ret);
+	return OK;
+}
+
 const struct store_driver store_driver_memory = {
 	.name = "memory",
 	.capabilities = STORE_EXCLUSIVE | STORE_LOCAL_CLOCK,
@@ -580,4 +600,6 @@ const struct store_driver store_driver_memory = {
 	.scheduler_get = scheduler_get,
 	.scheduler_change = scheduler_change,
 	.runs = runs,
+	.node_seen = node_seen,
+	.nodes = nodes,
 };

@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "store_driver.h"
+#include "store_nodes.h"
 #include "store_rules.h"
 
 /* --- store_memory_order.c: the rows of one state, sorted by time and id ------------------------------------ */
@@ -49,6 +50,7 @@ struct mem_run {
 };
 
 struct mem_db {
+	struct local_nodes nodes;
 	pthread_mutex_t lock; /* for everything below */
 	usec_t (*clock)(void);
 	usec_t last_created_at;

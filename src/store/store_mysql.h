@@ -233,5 +233,7 @@ int my_scheduler_change(void *session, const struct scheduler_change *change, st
                         bool *ret_changed, struct error *err);
 int my_runs_list(void *session, int64_t before, uint64_t offset, uint32_t limit, struct run_page *ret,
                  struct error *err);
+int my_node_seen(void *session, const struct node_report *r, struct error *err);
+int my_nodes(void *session, struct node_page *ret, struct error *err);
 
 #endif

@@ -106,6 +106,16 @@ static const char *const schema_1[] = {
 	" last_id BIGINT NOT NULL,"
 	" closed TINYINT NOT NULL,"
 	" finished TINYINT NOT NULL)" TABLE_OPTIONS,
+	"CREATE TABLE IF NOT EXISTS herald_nodes("
+	" node VARCHAR(64) NOT NULL,"
+	" boot VARCHAR(32) NOT NULL,"
+	" version VARCHAR(32) NOT NULL,"
+	" role VARCHAR(32) NOT NULL,"
+	" started_at BIGINT NOT NULL,"
+	" last_seen BIGINT NOT NULL,"
+	" in_flight BIGINT NOT NULL,"
+	" has_left TINYINT NOT NULL,"
+	" PRIMARY KEY(node,boot))" TABLE_OPTIONS,
 	NULL,
 };
 

@@ -133,4 +133,6 @@ const struct store_driver store_driver_postgres = {
 	.scheduler_get = pg_scheduler_get,
 	.scheduler_change = pg_scheduler_change,
 	.runs = pg_runs,
+	.node_seen = pg_node_seen,
+	.nodes = pg_nodes,
 };

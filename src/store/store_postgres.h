@@ -231,5 +231,7 @@ int pg_scheduler_change(void *session, const struct scheduler_change *change, st
                         bool *ret_changed, struct error *err);
 int pg_runs(void *session, int64_t before, uint64_t offset, uint32_t limit, struct run_page *ret,
             struct error *err);
+int pg_node_seen(void *session, const struct node_report *r, struct error *err);
+int pg_nodes(void *session, struct node_page *ret, struct error *err);
 
 #endif

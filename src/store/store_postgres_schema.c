@@ -149,7 +149,21 @@ static const char schema_1[] =
 	"  RETURN low;"
 	" END $$;";
 
-static const char *const steps[PG_SCHEMA] = {schema_1};
+/* A string of its own, since C promises no longer ones than 4095 characters. */
+static const char schema_1_nodes[] =
+	"CREATE TABLE herald_nodes("
+	" node text,"
+	" boot text,"
+	" version text NOT NULL,"
+	" role text NOT NULL,"
+	" started_at bigint NOT NULL,"
+	" last_seen bigint NOT NULL,"
+	" in_flight bigint NOT NULL,"
+	" has_left boolean NOT NULL,"
+	" PRIMARY KEY(node,boot)"
+	") WITH (fillfactor=20, autovacuum_vacuum_threshold=1000, autovacuum_vacuum_scale_factor=0);";
+
+static const char *const steps[PG_SCHEMA][2] = {{schema_1, schema_1_nodes}};
 
 static int run(PGconn *handle, const char *sql, int64_t *ret /* may be NULL */, struct error *err)
 {
@@ -207,7 +221,8 @@ static int step_up(PGconn *handle, struct error *err)
 	for (; !rc && version < PG_SCHEMA; version++) {
 		free_ptr(&done);
 		done = xasprintf("INSERT INTO herald_schema VALUES(%d)", (int)version + 1);
-		rc = run(handle, steps[version], NULL, err);
+		for (size_t i = 0; !rc && i < ARRAY_SIZE(steps[0]); i++)
+			rc = run(handle, steps[version][i], NULL, err);
 		if (!rc)
 			rc = run(handle, done, NULL, err);
 	}

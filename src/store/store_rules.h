@@ -65,4 +65,9 @@ size_t text_stored(const char *s, size_t max);
 
 #define RUNS_KEPT 100000
 
+/* Of nodes: how long a silent one is listed; how long an earlier life of the one that reports. */
+#define NODE_FORGET_AFTER USEC_PER_DAY
+#define NODE_REPLACE_AFTER USEC_PER_MINUTE
+#define NODES_LISTED 1000
+
 #endif

@@ -100,6 +100,7 @@ static void db_close(void *arg)
 	sq_close(&db->writer);
 	if (db->lock_fd >= 0)
 		close(db->lock_fd);
+	local_nodes_release(&db->nodes);
 	pthread_mutex_destroy(&db->lock);
 	pthread_cond_destroy(&db->moved);
 	free(db->path);
@@ -119,6 +120,7 @@ static int db_open(void **ret, const struct driver_options *o, struct error *err
 	db->path = xstrdup(o->rest);
 	db->lock_fd = -1;
 	db->clock = o->clock;
+	local_nodes_init(&db->nodes);
 	pthread_mutex_init(&db->lock, NULL);
 	pthread_cond_init(&db->moved, NULL);
 
@@ -178,6 +180,24 @@ static int now(void *arg, usec_t *ret, struct error *err)
 	return OK;
 }
 
+static int node_seen(void *session, const struct node_report *r, struct error *err)
+{
+	struct sq_db *db = ((struct sq_session *)session)->db;
+
+	(void)err;
+	local_nodes_seen(&db->nodes, r, db->clock());
+	return OK;
+}
+
+static int nodes(void *session, struct node_page *ret, struct error *err)
+{
+	struct sq_db *db = ((struct sq_session *)session)->db;
+
+	(void)err;
+	local_nodes_list(&db->nodes, db->clock(), ret);
+	return OK;
+}
+
 const struct store_driver store_driver_sqlite = {
 	.name = "sqlite",
 	.capabilities = STORE_EXCLUSIVE | STORE_DURABLE | STORE_LOCAL_CLOCK,
@@ -205,4 +225,6 @@ const struct store_driver store_driver_sqlite = {
 	.scheduler_get = sq_scheduler_get,
 	.scheduler_change = sq_scheduler_change,
 	.runs = sq_runs,
+	.node_seen = node_seen,
+	.nodes = nodes,
 };

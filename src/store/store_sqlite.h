@@ -10,6 +10,7 @@
 #include <sqlite3.h>
 
 #include "store_driver.h"
+#include "store_nodes.h"
 #include "store_rules.h"
 
 /* --- store_sqlite_conn.c: a connection, its statements and transactions ---------------------------------- */
@@ -28,6 +29,7 @@ struct sq_db {
 	int lock_fd; /* holds the flock; closed after the last connection */
 	int schema_found;
 	usec_t (*clock)(void);
+	struct local_nodes nodes;
 
 	/* The writing connection goes to whoever's turn it is, in order of arrival, so that a busy
 	 * stream of inserts cannot starve claims. */

@@ -87,6 +87,7 @@ GROUP(runs);
 GROUP(recover);
 GROUP(list);
 GROUP(steer);
+GROUP(nodes);
 GROUP(threads);
 GROUP(durable);
 GROUP(model);

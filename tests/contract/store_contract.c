@@ -26,6 +26,7 @@ int main(int argc, char **argv)
 	RUN(recover);
 	RUN(list);
 	RUN(steer);
+	RUN(nodes);
 	RUN(threads);
 	RUN(durable);
 	RUN(model);
