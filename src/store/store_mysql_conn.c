@@ -147,6 +147,7 @@ static int fail(struct my_session *s, bool committing, struct error *err)
 static void set_options(MYSQL *h, const struct my_url *u)
 {
 	const unsigned connect = CONNECT_SECONDS, answer = ANSWER_SECONDS, no_files = 0;
+	const unsigned by_tcp = MYSQL_PROTOCOL_TCP, by_socket = MYSQL_PROTOCOL_SOCKET;
 	const my_bool no = 0, enforce = u->tls >= MY_TLS_REQUIRED, verify = u->tls == MY_TLS_VERIFY;
 
 	mysql_options(h, MYSQL_OPT_CONNECT_TIMEOUT, &connect);
@@ -155,6 +156,8 @@ static void set_options(MYSQL *h, const struct my_url *u)
 	mysql_options(h, MYSQL_OPT_RECONNECT, &no); /* it would forget an open transaction */
 	mysql_options(h, MYSQL_OPT_LOCAL_INFILE, &no_files);
 	mysql_options(h, MYSQL_SET_CHARSET_NAME, "utf8mb4");
+	/* Else "localhost" would mean a socket, whatever the port. */
+	mysql_options(h, MYSQL_OPT_PROTOCOL, u->socket ? &by_socket : &by_tcp);
 	if (u->tls == MY_TLS_DISABLED || u->socket)
 		return;
 	mysql_ssl_set(h, u->key, u->cert, u->ca, u->capath, u->cipher);
@@ -181,6 +184,16 @@ static int check_version(MYSQL *h, struct error *err)
 	                 mysql_get_server_info(h));
 }
 
+/* The library goes on in plain text when the server has no TLS, even if told to enforce it. */
+static int check_tls(const struct my_session *s, struct error *err)
+{
+	const struct my_url *u = &s->db->url;
+
+	if (u->tls < MY_TLS_REQUIRED || u->socket || mysql_get_ssl_cipher(s->handle))
+		return OK;
+	return error_set(err, ERR_CONFIG, "ssl-mode demands TLS, the server offers none");
+}
+
 /* READ COMMITTED: locks on the rows themselves, not on the gaps between them. */
 static int setup(struct my_session *s, struct error *err)
 {
@@ -190,7 +203,7 @@ static int setup(struct my_session *s, struct error *err)
 	size_t q;
 	int rc = check_version(s->handle, err);
 
-	if (rc)
+	if (rc || (rc = check_tls(s, err)))
 		return rc;
 	my_add(&b, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED");
 	buf_addf(my_begin(&b),

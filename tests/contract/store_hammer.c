@@ -31,7 +31,7 @@
 /* The database has to be back by then. */
 #define PATIENCE (120 * USEC_PER_SEC)
 
-struct node {
+struct member {
 	struct store *store;
 	struct store_session *writer, *sender;
 	pthread_t threads[2];
@@ -86,7 +86,7 @@ static void note_stored(const struct message_draft *d)
 
 static void *store_messages(void *arg)
 {
-	struct node *node = arg;
+	struct member *node = arg;
 	struct message_draft d[GROUP];
 	struct insert_group g = {.drafts = d, .n = GROUP};
 	char key[GROUP][48];
@@ -158,7 +158,7 @@ static void check_claim(const struct claim_batch *b)
 	}
 }
 
-static void settle(struct node *node, const struct claim_batch *b)
+static void settle(struct member *node, const struct claim_batch *b)
 {
 	struct settlement s[CLAIM];
 	struct settle_result result;
@@ -203,7 +203,7 @@ static void settle(struct node *node, const struct claim_batch *b)
 	}
 }
 
-static void recover(struct node *node)
+static void recover(struct member *node)
 {
 	const struct recover_request r = {.owner = node->owner,
 	                                  .last_error = "lease ran out",
@@ -220,7 +220,7 @@ static void recover(struct node *node)
 
 static void *send_messages(void *arg)
 {
-	struct node *node = arg;
+	struct member *node = arg;
 	const struct claim_request r = {
 		.node = node->name, .owner = node->owner, .want = CLAIM, .lease = LEASE};
 	struct error err = ERROR_INIT;
@@ -257,7 +257,7 @@ static void must(int rc, const struct error *err, const char *what)
 	exit(1);
 }
 
-static void open_node(struct node *node, const char *url, int number)
+static void open_node(struct member *node, const char *url, int number)
 {
 	const struct store_options options = {.url = url};
 	const struct scheduler_defaults d = {
@@ -275,7 +275,7 @@ static void open_node(struct node *node, const char *url, int number)
 }
 
 /* The outage is over: everything that is left gets sent, without a beat. */
-static void drain(struct node *node)
+static void drain(struct member *node)
 {
 	struct scheduler_change change = SCHEDULER_CHANGE_NONE;
 	const struct claim_request r = {
@@ -377,7 +377,7 @@ static void check_figures(struct store_session *c, int64_t rows)
 
 int main(int argc, char **argv)
 {
-	static struct node nodes[NODES_MAX];
+	static struct member nodes[NODES_MAX];
 	int i, n = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 0;
 	const char *url = argc > 1 && argv[1][0] == '$' ? getenv(argv[1] + 1) : argc > 1 ? argv[1] : NULL;
 	int64_t rows = 0;
