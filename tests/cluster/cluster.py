@@ -52,10 +52,6 @@ class Database:
 
     def __init__(self, server, name):
         self.server, self.name = server, name
-        self.create()
-
-    def create(self):
-        self.server.sql(f"CREATE DATABASE {self.name}", self.maintenance)
 
     def rows(self, sql):
         out = self.server.sql(sql, self.name)
@@ -93,8 +89,14 @@ class MariaDatabase(Database):
         return f"mysql://{servers.USER}:{servers.PASSWORD}@{host}:{port or self.server.port}/{self.name}"
 
 
+DATABASES = {"postgres": PostgresDatabase, "mysql": MariaDatabase}
+
+
 def database(server, name):
-    return {"postgres": PostgresDatabase, "mysql": MariaDatabase}[server.name](server, name)
+    """A new one."""
+    one = DATABASES[server.name](server, name)
+    server.sql(f"CREATE DATABASE {name}", one.maintenance)
+    return one
 
 
 class Node(h.Herald):
@@ -102,7 +104,8 @@ class Node(h.Herald):
 
     def __init__(self, directory, name, prefix=(), **env):
         super().__init__(directory, NODE_ID=name, **env)
-        self.name, self.prefix, self.frozen = name, list(prefix), False
+        self.name, self.prefix = name, list(prefix)
+        self.reachable = True  # whether clients may try its API
 
     def start(self, wait=True, **env):
         assert self.process is None, "already started"
@@ -116,12 +119,12 @@ class Node(h.Herald):
         return self
 
     def freeze(self):
-        self.frozen = True
+        self.reachable = False
         self.process.send_signal(signal.SIGSTOP)
 
     def thaw(self):
         self.process.send_signal(signal.SIGCONT)
-        self.frozen = False
+        self.reachable = True
 
 
 class Cluster:
@@ -209,7 +212,7 @@ class AnyNode:
         self.rng = random.Random(id(self))
 
     def post(self, path, body):
-        node = self.rng.choice([n for n in self.cluster.nodes if not n.frozen])
+        node = self.rng.choice([n for n in self.cluster.nodes if n.reachable])
         a = self.clients[node.name].post(path, body)
         if a.status == 503 and a.json.get("code") == 503003:
             raise ConnectionError("not known whether it was done")

@@ -41,8 +41,10 @@ def pytest_collection_modifyitems(config, items):
 
 def pytest_generate_tests(metafunc):
     if "server" in metafunc.fixturenames:
-        metafunc.parametrize("server", metafunc.config.getoption("--database").split(","), indirect=True,
-                             scope="session")
+        kinds = metafunc.config.getoption("--database").split(",")
+        for only in metafunc.definition.iter_markers("only"):
+            kinds = [k for k in kinds if k in only.args]
+        metafunc.parametrize("server", kinds, indirect=True, scope="session")
 
 
 @pytest.fixture
