@@ -114,7 +114,9 @@ class Server:
             raise RuntimeError(f"{command[0]} failed:\n{self.log_end()}")
 
     def environment(self):
-        return {"PATH": os.environ["PATH"], "HOME": str(self.dir), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+        # A MariaDB that starts removes the temporary tables of all others in the same TMPDIR.
+        return {"PATH": os.environ["PATH"], "HOME": str(self.dir), "TMPDIR": str(self.dir),
+                "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
     def start(self, timeout=START_TIMEOUT):
         """Starts the server and waits until it takes connections."""
