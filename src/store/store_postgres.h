@@ -102,7 +102,7 @@ int pg_fail(struct pg_session *s, const PGresult *res, struct error *err);
 
 /* --- store_postgres_conn.c: a connection, statements, transactions ---------------------------------------- */
 
-/* Bare connection with our settings, outside of pipeline mode. */
+/* A bare connection, without our settings and outside of pipeline mode. */
 int pg_connect(const char *url, PGconn **ret, struct error *err);
 void pg_drop(struct pg_session *s);
 

@@ -18,18 +18,19 @@
 /* Patience, from the inside out: for a lock; for a statement (the server gives up); for an answer (we
  * give up, and the connection); for the next statement of a transaction, whose locks stop the other
  * nodes if this one is frozen. */
+#define SET(name, value) "set_config('" name "','" value "',false)"
 #define SETTINGS                                                                                   \
-	"SET lock_timeout='5s';"                                                                   \
-	"SET statement_timeout='10s';"                                                             \
-	"SET idle_in_transaction_session_timeout='5s';"                                            \
+	"SELECT " SET("lock_timeout", "5s") "," SET("statement_timeout", "10s") ","                \
+	SET("idle_in_transaction_session_timeout", "5s") ","                                       \
 	/* Plans shall not depend on statistics, which are out of date at all times for tables that \
 	 * work like queues: all our statements have an index in the order that they need. */       \
-	"SET plan_cache_mode=force_generic_plan;"                                                  \
-	"SET enable_seqscan=off; SET enable_bitmapscan=off; SET enable_sort=off;"                  \
-	"SET enable_hashjoin=off; SET enable_mergejoin=off; SET jit=off;"                          \
+	SET("plan_cache_mode", "force_generic_plan") "," SET("jit", "off") ","                     \
+	SET("enable_seqscan", "off") "," SET("enable_bitmapscan", "off") ","                       \
+	SET("enable_sort", "off") "," SET("enable_hashjoin", "off") ","                            \
+	SET("enable_mergejoin", "off") ","                                                         \
 	/* Accepted is durable, whatever the server's default. */                                  \
-	"SELECT set_config('synchronous_commit','on',false)"                                       \
-	" WHERE current_setting('synchronous_commit')='off'"
+	"CASE current_setting('synchronous_commit') WHEN 'off'"                                    \
+	" THEN " SET("synchronous_commit", "on") " END"
 #define CALL_TIMEOUT (12 * USEC_PER_SEC)
 
 #define BACKOFF_FIRST (100 * USEC_PER_MSEC)
@@ -127,9 +128,7 @@ int pg_connect(const char *url, PGconn **ret, struct error *err)
 	PQconninfoOption *given = PQconninfoParse(url, &said), *o;
 	const char **keys, **values;
 	PGconn *handle;
-	PGresult *res;
 	size_t n = 2;
-	int rc = OK;
 
 	if (!given)
 		return bad_url(said, err);
@@ -144,20 +143,13 @@ int pg_connect(const char *url, PGconn **ret, struct error *err)
 	PQconninfoFree(given);
 
 	if (!handle || PQstatus(handle) != CONNECTION_OK) {
-		rc = connect_failed(handle, err);
-	} else {
-		PQsetNoticeReceiver(handle, no_notice, NULL);
-		res = PQexec(handle, SETTINGS);
-		if (PQresultStatus(res) != PGRES_TUPLES_OK)
-			rc = error_set(err, ERR_TRANSIENT, "cannot set up a connection: %s",
-			               PQerrorMessage(handle));
-		PQclear(res);
-	}
-	if (rc)
+		connect_failed(handle, err);
 		PQfinish(handle);
-	else
-		*ret = handle;
-	return rc;
+		return err->code;
+	}
+	PQsetNoticeReceiver(handle, no_notice, NULL);
+	*ret = handle;
+	return OK;
 }
 
 void pg_drop(struct pg_session *s)
@@ -168,51 +160,6 @@ void pg_drop(struct pg_session *s)
 	s->handle = NULL;
 	for (i = 0; i < s->statements_n; i++)
 		s->statements[i].state = STATEMENT_NOT;
-}
-
-/* Which branch of the database's history the server is on: another one after each promotion of a standby.
- * 0: not to be had. */
-static uint32_t read_timeline(PGconn *handle)
-{
-	PGresult *res = PQexec(handle, "SELECT left(pg_walfile_name(pg_current_wal_lsn()),8)");
-	uint32_t timeline = 0;
-
-	if (PQresultStatus(res) == PGRES_TUPLES_OK)
-		timeline = (uint32_t)strtoul(PQgetvalue(res, 0, 0), NULL, 16);
-	PQclear(res);
-	return timeline;
-}
-
-/* Makes sure that there is a connection. When it cannot be had, later calls fail at once for a while that
- * grows: who asks again and again must not wait each time for a host that is gone. */
-int pg_ready(struct pg_session *s, struct error *err)
-{
-	usec_t wait, now;
-	int rc;
-
-	if (s->handle && PQstatus(s->handle) == CONNECTION_OK)
-		return OK;
-	pg_drop(s);
-	s->again = PG_AGAIN_NO;
-	now = clock_mono();
-	if (now < s->retry_at)
-		return error_set(err, ERR_TRANSIENT, "the database is away; the next try is in %d ms",
-		                 (int)((s->retry_at - now) / USEC_PER_MSEC));
-	rc = pg_connect(s->db->url, &s->handle, err);
-	if (!rc)
-		s->timeline = read_timeline(s->handle);
-	if (!rc && (PQsetnonblocking(s->handle, 1) || !PQenterPipelineMode(s->handle)))
-		rc = error_set(err, ERR_TRANSIENT, "cannot set up a connection");
-	if (!rc) {
-		PQsetNoticeReceiver(s->handle, notice, s);
-		s->failures = 0;
-		return OK;
-	}
-	pg_drop(s);
-	wait = BACKOFF_FIRST << MIN_OF(s->failures, 6u);
-	s->failures++;
-	s->retry_at = clock_mono() + (usec_t)((double)MIN_OF(wait, BACKOFF_MAX) * (0.5 + random_unit() / 2));
-	return rc == ERR_CONFIG ? (err->code = ERR_TRANSIENT) : rc;
 }
 
 /* --- statements -------------------------------------------------------------------------------------------- */
@@ -407,4 +354,60 @@ int pg_run1(struct pg_session *s, const char *sql, struct pg_args *args, PGresul
 	if (!rc)
 		*ret = call.res;
 	return rc;
+}
+
+/* --- being connected --------------------------------------------------------------------------------------- */
+
+/* What a new connection needs. The timeline is the branch of the database's history that the server is on,
+ * another one after each promotion of a standby; not all that speak like PostgreSQL can tell. */
+static int set_up(struct pg_session *s, struct error *err)
+{
+	struct pg_call settings = {.sql = SETTINGS, .once = true};
+	struct pg_call timeline = {.sql = "SELECT ('x'||left(pg_walfile_name(pg_current_wal_lsn()),8))"
+	                                  "::bit(32)::bigint",
+	                           .once = true};
+	struct error ignored = ERROR_INIT;
+	int rc;
+
+	if (PQsetnonblocking(s->handle, 1) || !PQenterPipelineMode(s->handle))
+		return error_set(err, ERR_TRANSIENT, "cannot set up a connection");
+	PQsetNoticeReceiver(s->handle, notice, s);
+	rc = pg_run(s, &settings, 1, err);
+	if (rc)
+		return rc;
+	pg_calls_clear(&settings, 1);
+	s->timeline = 0;
+	if (!pg_run(s, &timeline, 1, &ignored))
+		s->timeline = (uint32_t)pg_i64(timeline.res, 0, 0);
+	pg_calls_clear(&timeline, 1);
+	return s->handle ? OK : error_set(err, ignored.code, "%s", ignored.text);
+}
+
+/* Makes sure that there is a connection. When it cannot be had, later calls fail at once for a while that
+ * grows: who asks again and again must not wait each time for a host that is gone. */
+int pg_ready(struct pg_session *s, struct error *err)
+{
+	usec_t wait, now;
+	int rc;
+
+	if (s->handle && PQstatus(s->handle) == CONNECTION_OK)
+		return OK;
+	pg_drop(s);
+	s->again = PG_AGAIN_NO;
+	now = clock_mono();
+	if (now < s->retry_at)
+		return error_set(err, ERR_TRANSIENT, "the database is away; the next try is in %d ms",
+		                 (int)((s->retry_at - now) / USEC_PER_MSEC));
+	rc = pg_connect(s->db->url, &s->handle, err);
+	if (!rc)
+		rc = set_up(s, err);
+	if (!rc) {
+		s->failures = 0;
+		return OK;
+	}
+	pg_drop(s);
+	wait = BACKOFF_FIRST << MIN_OF(s->failures, 6u);
+	s->failures++;
+	s->retry_at = clock_mono() + (usec_t)((double)MIN_OF(wait, BACKOFF_MAX) * (0.5 + random_unit() / 2));
+	return rc == ERR_CONFIG ? (err->code = ERR_TRANSIENT) : rc;
 }
