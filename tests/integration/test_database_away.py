@@ -10,20 +10,20 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "servers"))
 import servers  # noqa: E402
 
 
-@pytest.fixture
-def postgres():
+@pytest.fixture(params=list(servers.SERVERS))
+def database(request, herald):
+    """A server of each kind that this build knows and this machine has."""
+    kind = servers.SERVERS[request.param]
+    scheme = {"postgres": "postgresql", "mysql": "mysql", "mongodb": "mongodb"}[request.param]
+    nowhere = herald(start=False, DATABASE_URL=f"{scheme}://herald:secret@127.0.0.1:1/herald")
+    if "this build" in nowhere.run("migrate").stderr:
+        pytest.skip(f"this build has no {request.param}")
     try:
-        server = servers.Postgres()
+        server = kind()
     except servers.Unavailable as e:
         pytest.skip(str(e))
     with server:
         yield server
-
-
-def in_this_build(herald, url):
-    one = herald(start=False, DATABASE_URL=url)
-    said = one.run("migrate").stderr
-    return "not part of this build" not in said and "no database driver" not in said
 
 
 def get(one, path):
@@ -37,12 +37,10 @@ def answers(one):
         return False
 
 
-def test_herald_waits_for_its_database(herald, sink, postgres):
-    if not in_this_build(herald, postgres.url_of("template1")):
-        pytest.skip("this build has no PostgreSQL")
+def test_herald_waits_for_its_database(herald, sink, database):
     receiver = sink()
-    postgres.stop()
-    one = herald(start=False, DATABASE_URL=postgres.url, WEBHOOK_URL=receiver.url, SEED_DATA="true")
+    database.stop()
+    one = herald(start=False, DATABASE_URL=database.url, WEBHOOK_URL=receiver.url, SEED_DATA="true")
     one.start(wait=False)
     h.eventually(lambda: answers(one), what="the API")
 
@@ -59,7 +57,7 @@ def test_herald_waits_for_its_database(herald, sink, postgres):
     assert len(one.log("the database is not there yet; herald goes on trying")) == 1
 
     # Nobody asks for anything: the dispatcher goes to work by itself.
-    postgres.start()
+    database.start()
     h.eventually(lambda: len(receiver.requests) == 10, 30, what="ten examples")
     one.wait_ready()
     assert len(one.log("the database is there")) == 1
@@ -67,19 +65,17 @@ def test_herald_waits_for_its_database(herald, sink, postgres):
     assert one.wait_status(one.create("late"), "sent")
 
 
-def test_stopping_does_not_wait_for_the_database(herald, postgres):
-    if not in_this_build(herald, postgres.url_of("template1")):
-        pytest.skip("this build has no PostgreSQL")
-    postgres.stop()
-    one = herald(start=False, DATABASE_URL=postgres.url)
+def test_stopping_does_not_wait_for_the_database(herald, database):
+    database.stop()
+    one = herald(start=False, DATABASE_URL=database.url)
     one.start(wait=False)
     h.eventually(lambda: answers(one), what="the API")
     assert one.stop() == 0
 
 
-def test_a_wrong_password_ends_the_start(herald, postgres):
-    if not in_this_build(herald, postgres.url_of("template1")):
-        pytest.skip("this build has no PostgreSQL")
-    one = herald(start=False, DATABASE_URL=postgres.url.replace(servers.PASSWORD, "wrong"))
+def test_a_wrong_password_ends_the_start(herald, database):
+    if servers.PASSWORD not in database.url:
+        pytest.skip("this server asks for no password")
+    one = herald(start=False, DATABASE_URL=database.url.replace(servers.PASSWORD, "wrong"))
     one.start(wait=False)
     one.wait(expect=2)

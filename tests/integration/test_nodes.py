@@ -1,7 +1,14 @@
 """Which nodes are there: /api/v1/nodes and `herald nodes`."""
 import json
+import pathlib
+import sys
+
+import pytest
 
 import herald as h
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "servers"))
+import servers  # noqa: E402
 
 
 def nodes(one):
@@ -61,3 +68,31 @@ def test_the_command_shows_them(herald):
     assert line.split()[:3] == ["here", "up", "all"]
     (node,) = json.loads(one.run("nodes", "--json", HERALD_URL=one.url).stdout)
     assert node["id"] == "here"
+
+
+def test_the_others_see_who_falls_silent_and_who_leaves(herald):
+    try:
+        server = servers.Postgres()
+    except servers.Unavailable as e:
+        pytest.skip(str(e))
+    with server:
+        a = herald(start=False, DATABASE_URL=server.url, NODE_ID="a")
+        if "this build" in a.run("migrate").stderr:
+            pytest.skip("this build has no PostgreSQL")
+        a.start()
+        b = herald(DATABASE_URL=server.url, NODE_ID="b", ROLE="worker")
+        c = herald(DATABASE_URL=server.url, NODE_ID="c", ROLE="api")
+
+        def states():
+            return {n["id"]: n["status"] for n in nodes(a)}
+
+        h.eventually(lambda: states() == {"a": "up", "b": "up", "c": "up"}, what="three nodes")
+        assert c.stop() == 0
+        assert states()["c"] == "left"
+        b.kill()
+        assert states()["b"] == "up"
+        h.eventually(lambda: states()["b"] == "silent", 20, what="silence")
+        # A new start takes the place of the one that left; the one that died may yet be heard of.
+        c.start()
+        h.eventually(lambda: states()["c"] == "up", what="the return")
+        assert [n["id"] for n in nodes(a)] == ["a", "b", "c"]
