@@ -63,7 +63,8 @@ class Bounds:
 
 def settle(herald, s, final, seconds=15, attempts=2, n=N, **env):
     """Lets herald send n messages to s, twice at most; all have to end as `final`."""
-    h = herald(WEBHOOK_URL=s.url, WEBHOOK_TIMEOUT_SECONDS=1, MAX_ATTEMPTS=2, RETRY_BACKOFF="20ms", **env)
+    h = herald(**{"WEBHOOK_URL": s.url, "WEBHOOK_TIMEOUT_SECONDS": 1, "MAX_ATTEMPTS": 2, "RETRY_BACKOFF": "20ms",
+                  **env})
     with Bounds(h, seconds):
         ids = h.create_many(n)
         h.wait_stats(timeout=seconds, **{final: n})
@@ -262,7 +263,7 @@ def test_bytes_behind_the_answer_belong_to_no_other(herald, sink):
 def test_wrong_certificate(herald, sink, tmp_path):
     cert, key = certificate(tmp_path)
     s = sink(tls=tls_context(cert, key))
-    h, ids = settle(herald, s, "failed")
+    h, ids = settle(herald, s, "failed", WEBHOOK_TIMEOUT_SECONDS=10)
     assert not s.requests
     assert "certificate" in h.get(ids[0])["lastError"].lower()
 
@@ -270,7 +271,7 @@ def test_wrong_certificate(herald, sink, tmp_path):
 def test_certificate_of_another_name(herald, sink, tmp_path):
     cert, key = certificate(tmp_path, "other.example", "192.0.2.1")
     s = sink(tls=tls_context(cert, key))
-    settle(herald, s, "failed", WEBHOOK_CA_FILE=cert)
+    settle(herald, s, "failed", WEBHOOK_CA_FILE=cert, WEBHOOK_TIMEOUT_SECONDS=10)
     assert not s.requests
 
 
