@@ -29,7 +29,15 @@
 #define MYSQL_NAME ""
 #endif
 
-static const char drivers_text[] = SQLITE_NAME POSTGRES_NAME MYSQL_NAME "memory";
+#ifdef HAVE_MONGODB
+#define MONGODB_DRIVER &store_driver_mongo
+#define MONGODB_NAME "mongodb, "
+#else
+#define MONGODB_DRIVER NULL
+#define MONGODB_NAME ""
+#endif
+
+static const char drivers_text[] = SQLITE_NAME POSTGRES_NAME MYSQL_NAME MONGODB_NAME "memory";
 
 static const struct {
 	const char *scheme;
@@ -40,6 +48,8 @@ static const struct {
 	{"postgresql", POSTGRES_DRIVER},
 	{"mysql", MYSQL_DRIVER},
 	{"mariadb", MYSQL_DRIVER},
+	{"mongodb", MONGODB_DRIVER},
+	{"mongodb+srv", MONGODB_DRIVER},
 	{"memory", &store_driver_memory},
 };
 

@@ -75,5 +75,6 @@ extern const struct store_driver store_driver_memory;
 extern const struct store_driver store_driver_sqlite;
 extern const struct store_driver store_driver_postgres;
 extern const struct store_driver store_driver_mysql;
+extern const struct store_driver store_driver_mongo;
 
 #endif

@@ -13,6 +13,9 @@
 #ifdef HAVE_POSTGRES
 #include <libpq-fe.h>
 #endif
+#ifdef HAVE_MONGODB
+#include <mongoc/mongoc.h>
+#endif
 
 #include "alloc.h"
 #include "contract.h"
@@ -120,6 +123,53 @@ static char *fresh_mysql(const char *url)
 }
 #endif
 
+#ifdef HAVE_MONGODB
+/* A database comes into being by being used; one for each test, so that nothing of the last is in the way
+ * of indexes being made. */
+static const char *mongodb_url;
+static char mongodb_name[48];
+
+static bool mongodb_drop(void)
+{
+	mongoc_client_t *client;
+	mongoc_database_t *database;
+	bson_error_t e = {.code = 0};
+	bool done;
+
+	if (!mongodb_name[0])
+		return true;
+	client = mongoc_client_new(mongodb_url);
+	database = mongoc_client_get_database(client, mongodb_name);
+	done = mongoc_database_drop(database, &e);
+	if (!done)
+		print_error("%s\n", e.message);
+	mongoc_database_destroy(database);
+	mongoc_client_destroy(client);
+	return done;
+}
+
+static void mongodb_remove(void)
+{
+	mongodb_drop();
+}
+
+static char *fresh_mongodb(const char *url)
+{
+	const char *path = strchr(strstr(url, "//") + 2, '/'), *query = strchr(url, '?');
+	static int number;
+
+	if (!mongodb_url) {
+		mongoc_init();
+		atexit(mongodb_remove);
+	}
+	mongodb_url = url;
+	if (!path || !mongodb_drop())
+		return NULL;
+	snprintf(mongodb_name, sizeof(mongodb_name), "herald_%d_%d", getpid(), ++number);
+	return xasprintf("%.*s/%s%s", (int)(path - url), url, mongodb_name, query ? query : "");
+}
+#endif
+
 bool database_clock(usec_t now)
 {
 #ifdef HAVE_POSTGRES
@@ -153,6 +203,10 @@ char *fresh_database(const char *url)
 #ifdef HAVE_POSTGRES
 	if (text_starts_with(url, "postgres:") || text_starts_with(url, "postgresql:"))
 		return fresh_postgres(url);
+#endif
+#ifdef HAVE_MONGODB
+	if (text_starts_with(url, "mongodb:") || text_starts_with(url, "mongodb+srv:"))
+		return fresh_mongodb(url);
 #endif
 	return xstrdup(url);
 }

@@ -1,0 +1,217 @@
+/* Looking at messages. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "store_mongo.h"
+
+static bson_t *one_message(int64_t id)
+{
+	return BCON_NEW("_id", BCON_INT64(id), "state", "{", "$gte", BCON_INT32(0), "}");
+}
+
+static int not_found(int64_t id, struct error *err)
+{
+	return error_set(err, ERR_NOT_FOUND, "there is no message %lld", (long long)id);
+}
+
+int mg_get(void *session, int64_t id, struct arena *arena, struct message *ret, struct error *err)
+{
+	mongoc_cursor_t *cursor cleanup(mg_free_cursor) =
+		mg_find(session, MG_MESSAGES, one_message(id),
+	                BCON_NEW("projection", "{", "tries", BCON_INT32(0), "}"));
+	const bson_t *doc;
+	int rc = mg_next(session, cursor, &doc, err);
+
+	if (rc < 0)
+		return rc;
+	if (!rc)
+		return not_found(id, err);
+	mg_message(doc, arena, ret);
+	return OK;
+}
+
+int mg_counts(void *session, struct store_counts *ret, struct error *err)
+{
+	return mg_counts_read(session, ret, err);
+}
+
+/* --- lists ------------------------------------------------------------------------------------------------- */
+
+static void append_range(bson_t *filter, const char *field, usec_t since, usec_t until)
+{
+	bson_t range;
+
+	if (!since && !until)
+		return;
+	BSON_APPEND_DOCUMENT_BEGIN(filter, field, &range);
+	if (since)
+		BSON_APPEND_INT64(&range, "$gte", since);
+	if (until)
+		BSON_APPEND_INT64(&range, "$lt", until);
+	bson_append_document_end(filter, &range);
+}
+
+/* What the query asks for; position: only what comes behind its position. */
+static bson_t *list_filter(const struct list_query *q, bool position)
+{
+	const char *at = q->status < 0 ? "created_at" : "state_at";
+	bson_t *filter;
+
+	if (q->status < 0)
+		filter = BCON_NEW("state", "{", "$gte", BCON_INT32(0), "}");
+	else if (q->status == MESSAGE_PENDING)
+		filter = BCON_NEW("state", "{", "$in", "[", BCON_INT32(MESSAGE_PENDING),
+		                  BCON_INT32(ROW_RETRYING), "]", "}");
+	else
+		filter = BCON_NEW("state", BCON_INT32(q->status));
+	append_range(filter, "created_at", q->since, q->until);
+	if (q->phone)
+		BSON_APPEND_UTF8(filter, "phone", q->phone);
+	if (position && (q->after.at || q->after.id))
+		BCON_APPEND(filter, "$or", "[", "{", at, "{", "$lt", BCON_INT64(q->after.at), "}", "}", "{",
+		            at, BCON_INT64(q->after.at), "_id", "{", "$lt", BCON_INT64(q->after.id), "}",
+		            "}", "]");
+	return filter;
+}
+
+static int read_page(struct mg_session *s, const struct list_query *q, struct message_page *page,
+                     struct error *err)
+{
+	const char *at = q->status < 0 ? "created_at" : "state_at";
+	mongoc_cursor_t *cursor cleanup(mg_free_cursor) = mg_find(
+		s, MG_MESSAGES, list_filter(q, true),
+		BCON_NEW("sort", "{", at, BCON_INT32(-1), "_id", BCON_INT32(-1), "}", "skip",
+	                 BCON_INT64((int64_t)q->offset), "limit", BCON_INT64((int64_t)q->limit + 1),
+	                 "projection", "{", "tries", BCON_INT32(0), "}"));
+	const bson_t *doc;
+	int rc;
+
+	page->items = arena_calloc(&page->arena, q->limit, sizeof(*page->items));
+	while ((rc = mg_next(s, cursor, &doc, err)) > 0) {
+		if (page->n == q->limit) {
+			page->more = true;
+			return OK;
+		}
+		mg_message(doc, &page->arena, &page->items[page->n]);
+		page->last = (struct list_position){
+			.at = mg_i64(doc, at),
+			.id = page->items[page->n].id,
+		};
+		page->n++;
+	}
+	return rc;
+}
+
+/* A page that ends the list says itself how long that is; there is no snapshot over two reads. */
+static int read_total(struct mg_session *s, const struct list_query *q, struct message_page *page,
+                      struct error *err)
+{
+	bool whole = !q->after.at && !q->after.id && !page->more && (page->n || !q->offset);
+
+	if (!whole)
+		return mg_count(s, MG_MESSAGES, list_filter(q, false), &page->total, err);
+	page->total = (int64_t)(q->offset + page->n);
+	return OK;
+}
+
+int mg_list(void *session, const struct list_query *q, struct message_page *ret, struct error *err)
+{
+	struct message_page page = {.total = -1};
+	int rc = read_page(session, q, &page, err);
+
+	if (!rc && q->want_total)
+		rc = read_total(session, q, &page, err);
+	if (rc)
+		message_page_release(&page);
+	else
+		*ret = page;
+	return rc;
+}
+
+/* --- attempts ---------------------------------------------------------------------------------------------- */
+
+#define ATTEMPTS_SHOWN 1000
+
+struct shown_attempt {
+	int64_t seq;
+	struct attempt a;
+};
+
+static int by_seq(const void *a, const void *b)
+{
+	const struct shown_attempt *x = a, *y = b;
+
+	return (x->seq > y->seq) - (x->seq < y->seq);
+}
+
+
+/* Who made the claim of that fence. */
+static const char *owner_of(const bson_t *doc, int64_t fence, struct arena *arena)
+{
+	bson_t owners;
+	char index[24];
+
+	if (!mg_embedded(doc, "owners", &owners))
+		return NULL;
+	snprintf(index, sizeof(index), "%lld", (long long)fence - 1);
+	return arena_strdup(arena, mg_utf8(&owners, index));
+}
+
+static void read_attempts(const bson_t *doc, struct attempt_page *page)
+{
+	struct shown_attempt *shown;
+	bson_t tries, entry;
+	bson_iter_t it;
+	size_t n = 0, i;
+
+	if (!mg_embedded(doc, "tries", &tries) || !bson_iter_init(&it, &tries))
+		return;
+	shown = arena_calloc(&page->arena, bson_count_keys(&tries) + 1, sizeof(*shown));
+	while (bson_iter_next(&it)) {
+		const uint8_t *data;
+		uint32_t len;
+
+		if (!BSON_ITER_HOLDS_DOCUMENT(&it))
+			continue;
+		bson_iter_document(&it, &len, &data);
+		if (!bson_init_static(&entry, data, len))
+			continue;
+		shown[n].seq = mg_i64(&entry, "seq");
+		shown[n++].a = (struct attempt){
+			.attempt = (int)mg_i64(&entry, "attempt"),
+			.run = mg_i64(&entry, "run"),
+			.verdict = (enum verdict)mg_i64(&entry, "verdict"),
+			.http_status = (int)mg_i64(&entry, "status"),
+			.started_at = mg_i64(&entry, "started_at"),
+			.duration = mg_i64(&entry, "duration"),
+			.error = arena_strdup(&page->arena, mg_utf8(&entry, "error")),
+		};
+	}
+	qsort(shown, n, sizeof(*shown), by_seq);
+	page->items = arena_calloc(&page->arena, n + 1, sizeof(*page->items));
+	for (i = 0; i < n && page->n < ATTEMPTS_SHOWN; i++) {
+		/* The same report twice is one. */
+		if (i && shown[i].seq == shown[i - 1].seq)
+			continue;
+		shown[i].a.node = owner_of(doc, shown[i].seq / attempt_seq(1, VERDICT_LOST), &page->arena);
+		page->items[page->n++] = shown[i].a;
+	}
+}
+
+int mg_attempts(void *session, int64_t id, struct attempt_page *ret, struct error *err)
+{
+	mongoc_cursor_t *cursor cleanup(mg_free_cursor) =
+		mg_find(session, MG_MESSAGES, one_message(id),
+	                BCON_NEW("projection", "{", "tries", BCON_INT32(1), "owners", BCON_INT32(1), "}"));
+	struct attempt_page page = {.n = 0};
+	const bson_t *doc;
+	int rc = mg_next(session, cursor, &doc, err);
+
+	if (rc < 0)
+		return rc;
+	if (!rc)
+		return not_found(id, err);
+	read_attempts(doc, &page);
+	*ret = page;
+	return OK;
+}
