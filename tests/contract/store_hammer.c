@@ -1,5 +1,6 @@
 /*
  * Several nodes on one database that somebody hurts in the meantime: store_hammer URL NODES INTERVAL_MS.
+ * URL may be several, separated by spaces: the servers of one cluster, which the nodes take in turns.
  * It goes on until its standard input ends; then the database must be well.
  *
  * Each node is a store of its own with one thread that stores messages and one that claims, settles and
@@ -257,8 +258,21 @@ static void must(int rc, const struct error *err, const char *what)
 	exit(1);
 }
 
-static void open_node(struct member *node, const char *url, int number)
+/* The n-th of the URLs, from the first again after the last; the caller frees it. */
+static char *nth_url(const char *urls, int n)
 {
+	const char *s = urls;
+
+	for (; n > 0; n--) {
+		s += strcspn(s, " ");
+		s = *s ? s + 1 : urls;
+	}
+	return xstrndup(s, strcspn(s, " "));
+}
+
+static void open_node(struct member *node, const char *urls, int number)
+{
+	char *url cleanup(free_ptr) = nth_url(urls, number);
 	const struct store_options options = {.url = url};
 	const struct scheduler_defaults d = {
 		.auto_start = true, .interval = now.interval, .batch = BATCH};
