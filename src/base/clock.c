@@ -1,5 +1,6 @@
 #include "clock.h"
 
+#include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 
@@ -14,6 +15,25 @@ static usec_t now(clockid_t id)
 usec_t clock_wall(void)
 {
 	return now(CLOCK_REALTIME);
+}
+
+usec_t clock_steady(_Atomic usec_t *latest, usec_t t)
+{
+	usec_t seen = atomic_load_explicit(latest, memory_order_relaxed);
+
+	do {
+		if (t <= seen && seen - t < CLOCK_STEP)
+			return seen;
+	} while (!atomic_compare_exchange_weak_explicit(latest, &seen, t, memory_order_relaxed,
+	                                                memory_order_relaxed));
+	return t;
+}
+
+usec_t clock_wall_steady(void)
+{
+	static _Atomic usec_t latest;
+
+	return clock_steady(&latest, clock_wall());
 }
 
 usec_t clock_mono(void)

@@ -21,6 +21,12 @@ typedef int64_t usec_t;
 #define USEC_NEVER INT64_MAX
 
 usec_t clock_wall(void); /* CLOCK_REALTIME: may jump; for what people and stores see */
+/* The wall clock of one process that keeps rows in order by it: small steps back (a clock being
+ * disciplined) are held out until it has caught up; one of CLOCK_STEP or more was meant and is followed.
+ * The second form is the rule itself, for any clock. */
+#define CLOCK_STEP (5 * USEC_PER_SEC)
+usec_t clock_wall_steady(void);
+usec_t clock_steady(_Atomic usec_t *latest, usec_t now);
 usec_t clock_mono(void); /* CLOCK_MONOTONIC: for durations and timeouts */
 
 /* RFC 3339 UTC with milliseconds, "2026-01-02T03:04:05.678Z"; needs CLOCK_TEXT bytes. Microseconds

@@ -34,7 +34,7 @@ struct store_options {
 	const char *url;         /* "sqlite:PATH", "memory:", … */
 	struct metrics *metrics; /* may be NULL */
 	bool read_only_schema;   /* fail on a missing or old schema instead of migrating */
-	/* Tests: the time to go by instead of clock_wall(); ignored without STORE_LOCAL_CLOCK. Called from
+	/* Tests: the time to go by instead of clock_wall_steady(); ignored without STORE_LOCAL_CLOCK. Called from
 	 * any thread. NULL otherwise. */
 	usec_t (*clock)(void);
 
@@ -125,6 +125,7 @@ struct claimed {
 	int64_t id;
 	int64_t fence;
 	int attempt; /* 1 for the first */
+	usec_t created_at;
 	const char *phone;
 	const char *content;
 	size_t content_len;

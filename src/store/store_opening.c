@@ -93,7 +93,7 @@ int opening_begin(struct opening *o, const struct store_options *options, openin
 		.url = o->url,
 		.rest = o->url + (rest - options->url),
 		.read_only_schema = options->read_only_schema,
-		.clock = options->clock ? options->clock : clock_wall,
+		.clock = options->clock ? options->clock : clock_wall_steady,
 	};
 	pthread_mutex_init(&o->lock, NULL);
 	rc = try_open(o, welcome, arg, err);

@@ -198,6 +198,20 @@ static void clocks_run_forward(void **state)
 	assert_true(clock_wall() > text_year);
 }
 
+static void small_steps_back_are_held_out(void **state)
+{
+	_Atomic usec_t latest = 0;
+
+	(void)state;
+	assert_int_equal(clock_steady(&latest, 1000 * USEC_PER_SEC), 1000 * USEC_PER_SEC);
+	assert_int_equal(clock_steady(&latest, 1000 * USEC_PER_SEC + 7), 1000 * USEC_PER_SEC + 7);
+	assert_int_equal(clock_steady(&latest, 1000 * USEC_PER_SEC - 30000), 1000 * USEC_PER_SEC + 7);
+	assert_int_equal(clock_steady(&latest, 1000 * USEC_PER_SEC + 8), 1000 * USEC_PER_SEC + 8);
+	/* Somebody set it: followed both ways. */
+	assert_int_equal(clock_steady(&latest, 995 * USEC_PER_SEC), 995 * USEC_PER_SEC);
+	assert_int_equal(clock_steady(&latest, 9000 * USEC_PER_SEC), 9000 * USEC_PER_SEC);
+}
+
 static void parses_durations(void **state)
 {
 	static const struct {
@@ -286,6 +300,7 @@ int main(void)
 		cmocka_unit_test(parses_http_dates),
 		cmocka_unit_test(two_digit_years_are_near),
 		cmocka_unit_test(clocks_run_forward),
+		cmocka_unit_test(small_steps_back_are_held_out),
 		cmocka_unit_test(parses_durations),
 		cmocka_unit_test(refuses_other_durations),
 		cmocka_unit_test(formats_durations),
