@@ -143,7 +143,7 @@ int dispatch_open(struct dispatch **ret, const struct dispatch_options *options,
 	d->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	d->w.epoll = epoll_create1(EPOLL_CLOEXEC);
 	buf_init(&d->w.scratch);
-	tick_init(&d->w.tick, d->o.policy.retry_free, clock_mono());
+	tick_init(&d->w.tick, d->o.policy.retry_free, !d->o.policy.strict, clock_mono());
 	d->l.batch = xcalloc(SETTLE_BATCH, sizeof(*d->l.batch));
 	d->l.cached = xcalloc(SETTLE_BATCH, sizeof(*d->l.cached));
 	d->l.leases = xcalloc(SETTLE_BATCH, sizeof(*d->l.leases));

@@ -46,9 +46,9 @@ usec_t store_clock_to_store(const struct store_clock *c, usec_t mono)
 	return mono + c->hi;
 }
 
-void tick_init(struct tick *t, bool free_retries, usec_t now)
+void tick_init(struct tick *t, bool free_retries, bool prefetch, usec_t now)
 {
-	*t = (struct tick){.free_retries = free_retries, .asked_at = now - TICK_LOOK, .measured_at = now};
+	*t = (struct tick){.free_retries = free_retries, .prefetch = prefetch, .asked_at = now - TICK_LOOK, .measured_at = now};
 	if (!free_retries)
 		t->retries.at = USEC_NEVER;
 }
@@ -73,7 +73,7 @@ static size_t prefetch(const struct tick *t)
 {
 	double n = t->per_sec * PREFETCH_SPAN_MS / 1000;
 
-	if (!t->continuous)
+	if (!t->continuous || !t->prefetch)
 		return 0;
 	return n > PREFETCH_MAX ? PREFETCH_MAX : (size_t)n;
 }

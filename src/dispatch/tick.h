@@ -39,6 +39,7 @@ struct tick {
 	struct store_clock clock;
 	struct tick_source beat, retries;
 	bool free_retries; /* the second source is in use */
+	bool prefetch;     /* continuous mode may hold what has not started */
 	bool retries_next; /* whose turn it is when both are due */
 	bool continuous;   /* as far as answers told */
 	bool forced_more;  /* a forced beat is not used up */
@@ -61,7 +62,9 @@ struct tick_ask {
 	bool forced, free_retries;
 };
 
-void tick_init(struct tick *t, bool free_retries, usec_t now);
+/* prefetch: continuous mode may hold messages that have not started. A crash leaves their outcome as
+ * unknown as that of those on the wire, so strict mode, which parks such messages, does without. */
+void tick_init(struct tick *t, bool free_retries, bool prefetch, usec_t now);
 /* Whether to ask now. Call it only while no other question is out. */
 must_check bool tick_ask(struct tick *t, usec_t now, const struct tick_room *room, struct tick_ask *ret);
 /* A forced question, always possible: at least 1 is wanted. */

@@ -17,7 +17,7 @@ static struct tick tick_at(usec_t now)
 {
 	struct tick t;
 
-	tick_init(&t, false, now);
+	tick_init(&t, false, true, now);
 	store_clock_learn(&t.clock, now + OFFSET, now, now);
 	return t;
 }
@@ -167,6 +167,25 @@ static void test_continuous_mode_keeps_some_in_hand(void **state)
 	assert_int_equal(ask.want, 1);
 }
 
+static void test_strict_mode_keeps_none_in_hand(void **state)
+{
+	struct tick t;
+	struct tick_room room = {.slots = 10, .unsettled = 10000};
+	struct tick_ask ask;
+	usec_t now = NOW;
+
+	(void)state;
+	tick_init(&t, false, false, now);
+	store_clock_learn(&t.clock, now + OFFSET, now, now);
+	for (int i = 0; i < 50; i++, now += 10 * USEC_PER_MSEC) {
+		assert_true(tick_ask(&t, now, &room, &ask));
+		assert_int_equal(ask.want, 10);
+		for (int j = 0; j < 100; j++)
+			tick_started(&t);
+		answer(&t, now, &ask, PACING_JOIN, true, 0);
+	}
+}
+
 static void test_memory_is_bounded_by_what_is_unsettled(void **state)
 {
 	struct tick t = tick_at(NOW);
@@ -240,7 +259,7 @@ static void test_beat_and_retries_take_turns(void **state)
 	bool retries[4];
 
 	(void)state;
-	tick_init(&t, true, NOW);
+	tick_init(&t, true, true, NOW);
 	store_clock_learn(&t.clock, NOW + OFFSET, NOW, NOW);
 	for (int i = 0; i < 4; i++) {
 		assert_true(tick_ask(&t, NOW + i, &roomy, &ask));
@@ -281,6 +300,7 @@ int main(void)
 		cmocka_unit_test(test_the_rest_of_a_beat_is_taken_as_slots_get_free),
 		cmocka_unit_test(test_a_paced_beat_has_nothing_in_hand),
 		cmocka_unit_test(test_continuous_mode_keeps_some_in_hand),
+		cmocka_unit_test(test_strict_mode_keeps_none_in_hand),
 		cmocka_unit_test(test_memory_is_bounded_by_what_is_unsettled),
 		cmocka_unit_test(test_pokes_do_not_become_a_storm),
 		cmocka_unit_test(test_a_failing_store_is_asked_ever_less),
