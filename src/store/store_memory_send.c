@@ -91,6 +91,7 @@ static void take(struct mem_db *db, const struct claim_request *r, int state, si
 		item->id = row->m.id;
 		item->fence = row->m.fence;
 		item->attempt = row->m.attempts;
+		item->created_at = row->m.created_at;
 		item->phone = arena_strdup(&b->arena, row->m.phone);
 		item->content_len = strlen(row->m.content);
 		item->content = arena_strndup(&b->arena, row->m.content, item->content_len);

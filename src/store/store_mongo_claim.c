@@ -88,7 +88,8 @@ static int gather(struct claimer *cl, int state, size_t most, struct error *err)
 		BCON_NEW("state", BCON_INT32(state), "state_at", "{", "$lte", BCON_INT64(cl->batch.now), "}"),
 		BCON_NEW("sort", "{", "state_at", BCON_INT32(direction), "_id", BCON_INT32(direction), "}",
 	                 "limit", BCON_INT64((int64_t)most), "projection", "{", "fence", BCON_INT32(1),
-	                 "attempts", BCON_INT32(1), "phone", BCON_INT32(1), "content", BCON_INT32(1), "}",
+	                 "attempts", BCON_INT32(1), "phone", BCON_INT32(1), "content", BCON_INT32(1),
+	                 "created_at", BCON_INT32(1), "}",
 	                 /* what others have just taken shall not be seen as it was before */
 	                 "readConcern", "{", "level", "local", "}"));
 	struct claimed *item;
@@ -100,6 +101,7 @@ static int gather(struct claimer *cl, int state, size_t most, struct error *err)
 		item->id = mg_i64(doc, "_id");
 		item->fence = mg_i64(doc, "fence") + 1;
 		item->attempt = (int)mg_i64(doc, "attempts") + 1;
+		item->created_at = mg_i64(doc, "created_at");
 		item->phone = arena_strdup(&cl->batch.arena, mg_utf8(doc, "phone"));
 		item->content = arena_strdup(&cl->batch.arena, mg_utf8(doc, "content"));
 		if (!item->phone || !item->content)

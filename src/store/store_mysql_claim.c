@@ -182,7 +182,7 @@ static int gather(struct claimer *cl, int state, size_t most, struct error *err)
 	if (edge->at > cl->batch.now)
 		return OK;
 	buf_addf(my_begin(&q),
-	         "SELECT id,fence,attempts,phone,content FROM herald_messages"
+	         "SELECT id,fence,attempts,phone,content,created_at FROM herald_messages"
 	         " FORCE INDEX(herald_messages_state) WHERE state=%d AND ((state_at=%lld AND id%s%lld)"
 	         " OR (state_at>%lld AND state_at<%lld))"
 	         " ORDER BY %s LIMIT %zu FOR UPDATE SKIP LOCKED",
@@ -200,6 +200,7 @@ static int gather(struct claimer *cl, int state, size_t most, struct error *err)
 		item->phone = my_text(&r, 3, &cl->batch.arena);
 		item->content = my_text(&r, 4, &cl->batch.arena);
 		item->content_len = r.lengths[4];
+		item->created_at = my_int(&r, 5);
 	}
 	cl->from[state] = cl->batch.n - before;
 	return OK;

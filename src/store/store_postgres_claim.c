@@ -119,7 +119,7 @@ static int look(struct pg_session *s, struct claimer *cl, struct error *err)
 	" UPDATE herald_messages m SET state=1,state_at=$3::bigint,attempts=attempts+1,"           \
 	"fence=fence+1,owner=$4::bigint,run=$5::bigint,started_at=$1::bigint,"                     \
 	"updated_at=$1::bigint WHERE m.id=ANY(ARRAY(SELECT id FROM due))"                          \
-	" RETURNING m.id,m.fence,m.attempts,m.phone,m.content,m.due_at"
+	" RETURNING m.id,m.fence,m.attempts,m.phone,m.content,m.due_at,m.created_at"
 #define FIFO "state,state_at,id"
 #define LIFO "state DESC,state_at DESC,id DESC"
 
@@ -155,6 +155,7 @@ static void add_items(struct claimer *cl, const PGresult *res, int state)
 			.phone = pg_text(res, i, 3, &b->arena),
 			.content = pg_text(res, i, 4, &b->arena),
 			.content_len = (size_t)PQgetlength(res, i, 4),
+			.created_at = pg_i64(res, i, 6),
 		};
 		rows[i].due_at = pg_i64(res, i, 5);
 	}

@@ -76,10 +76,10 @@ static int gather(struct claimer *cl, int state, size_t most, struct error *err)
 	sqlite3_stmt *st cleanup(sq_reset) =
 		sq_stmt(cl->c,
 	                cl->r->order == ORDER_LIFO
-	                        ? "SELECT id,fence,attempts,phone,content FROM herald_messages"
+	                        ? "SELECT id,fence,attempts,phone,content,created_at FROM herald_messages"
 	                          " WHERE state=?1 AND state_at<=?2"
 	                          " ORDER BY state_at DESC,id DESC LIMIT ?3"
-	                        : "SELECT id,fence,attempts,phone,content FROM herald_messages"
+	                        : "SELECT id,fence,attempts,phone,content,created_at FROM herald_messages"
 	                          " WHERE state=?1 AND state_at<=?2 ORDER BY state_at,id LIMIT ?3",
 	                err);
 	struct claimed *item;
@@ -99,6 +99,7 @@ static int gather(struct claimer *cl, int state, size_t most, struct error *err)
 		item->phone = sq_text(st, 3, &cl->batch.arena);
 		item->content = sq_text(st, 4, &cl->batch.arena);
 		item->content_len = (size_t)sqlite3_column_bytes(st, 4);
+		item->created_at = sqlite3_column_int64(st, 5);
 	}
 	cl->from[state] = cl->batch.n - before;
 	return rc;

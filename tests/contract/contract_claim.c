@@ -196,6 +196,7 @@ static void test_a_claim_leaves_its_mark(void **state)
 	assert_string_equal(b.items[0].content, "Hello");
 	assert_int_equal(b.items[0].content_len, 5);
 	m = get(f, id);
+	assert_int_equal(b.items[0].created_at, m.created_at);
 	assert_int_equal(m.status, MESSAGE_SENDING);
 	assert_int_equal(m.attempts, 1);
 	assert_int_equal(m.fence, 1);
