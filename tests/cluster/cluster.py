@@ -89,7 +89,52 @@ class MariaDatabase(Database):
         return f"mysql://{servers.USER}:{servers.PASSWORD}@{host}:{port or self.server.port}/{self.name}"
 
 
-DATABASES = {"postgres": PostgresDatabase, "mysql": MariaDatabase}
+class MongoDatabase(Database):
+    """There is no client program for it here, so a herald that only serves the API tells what is stored."""
+
+    def url(self, host="127.0.0.1", port=None):
+        return f"mongodb://{host}:{port or self.server.port}/{self.name}"
+
+    @contextlib.contextmanager
+    def reader(self):
+        with tempfile.TemporaryDirectory() as place:
+            node = Node(pathlib.Path(place), "reader", ROLE="api", DATABASE_URL=self.url())
+            node.start()
+            try:
+                yield node
+            finally:
+                node.stop()
+
+    @staticmethod
+    def pages(node, path):
+        cursor = ""
+        while True:
+            a = node.api.get(f"{path}?pageSize=100{cursor}")
+            assert a.status == 200, a
+            yield from a.data
+            if not a.json.get("nextCursor"):
+                return
+            cursor = "&cursor=" + urllib.parse.quote(a.json["nextCursor"])
+
+    def messages(self):
+        with self.reader() as node:
+            return [(m["id"], m["content"], m["status"]) for m in self.pages(node, "/api/v1/messages")]
+
+    def runs(self):
+        with self.reader() as node:
+            found = [(r["run"], _seconds(r["startedAt"]), r["node"], r["claimed"])
+                     for page in range(1, 1000) for r in self.page(node, page)]
+        return sorted(found)
+
+    def attempts(self):
+        with self.reader() as node:
+            ids = [m["id"] for m in self.pages(node, "/api/v1/messages")]
+            return [Attempt(i, a["attempt"], VERDICTS.index(a["verdict"]), a.get("run", 0),
+                            _seconds(a["startedAt"]), a.get("node", ""))
+                    for i in ids for a in node.attempts(i)]
+
+
+DATABASES = {"postgres": PostgresDatabase, "mysql": MariaDatabase, "mongodb": MongoDatabase}
 
 
 def database(server, name):

@@ -3,8 +3,10 @@
     p = Proxy(("127.0.0.1", server.port), spots_commit=commits_of("postgres"))
     p.cut_answers(0.1)      # of one commit in ten the answer is lost, with the connection
     p.cut_requests(0.1)     # of one in ten the commit itself
+    p.holding = True        # none arrives: to the server, the clients hang in the middle of their transactions,
+                            # and do not come back when it throws them out
 
-Both look the same from herald's side: it cannot know whether the transaction was done.
+The first two look the same from herald's side: it cannot know whether the transaction was done.
 """
 import contextlib
 import random
@@ -66,8 +68,8 @@ class Proxy:
         self.target, self.spots_commit = target, spots_commit
         self.answers = self.requests = 0.0
         self.rng = random.Random(7)
-        self.commits = self.answers_cut = self.requests_cut = 0
-        self.cuts = []  # when
+        self.holding = False
+        self.commits = self.answers_cut = self.requests_cut = self.held = 0
         self.sockets = set()
         self.lock = threading.Lock()
         self.listener = socket.create_server((host, 0), backlog=128)
@@ -87,6 +89,9 @@ class Proxy:
                 client, _ = self.listener.accept()
             except OSError:
                 return
+            if self.holding:
+                client.close()
+                continue
             try:
                 server = socket.create_connection(self.target, timeout=5)
             except OSError:
@@ -150,8 +155,9 @@ class Link:
             answer, request = p.rng.random() < p.answers, p.rng.random() < p.requests
             p.answers_cut += answer
             p.requests_cut += request and not answer
-            if answer or request:
-                p.cuts.append(time.time())
+            p.held += p.holding
+        while p.holding and not p.closing:
+            time.sleep(0.02)
         if answer:
             self.deaf = True
             self.server.sendall(data)

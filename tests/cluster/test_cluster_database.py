@@ -63,6 +63,30 @@ def test_the_answer_to_a_commit_is_lost(server, database, nodes, sink, long, mod
         assert p.answers_cut > 5 and p.requests_cut > 2
 
 
+def test_a_node_hangs_in_a_transaction(server, database, nodes, sink):
+    """With the row of the beat locked, by a node that says nothing more. The server takes the lock from it."""
+    s = sink()
+    with proxy.Proxy(("127.0.0.1", server.port), spots_commit=proxy.commits_of(server.name)) as p:
+        cl = nodes(2, database, start=False, WEBHOOK_URL=s.url, MESSAGE_SEND_INTERVAL="200ms",
+                   MESSAGE_BATCH_SIZE=2, AUTO_START_SCHEDULER="false")
+        hangs, other = cl.nodes
+        hangs.env["DATABASE_URL"] = database.url(port=p.port)
+        cl.start()
+        load = c.Created(other, 100)
+        hangs.scheduler("start")
+        s.wait(6)
+        with cl.fault(hangs.name):
+            p.holding = True
+            eventually(lambda: p.held, what="a commit to hold")
+            delivered = len(s.requests)
+            eventually(lambda: len(s.requests) > delivered + 20, 14, what="deliveries by the other node")
+            p.holding = False
+        cl.drain()
+        cl.stop()
+        c.check_pace(cl, s, 0.2, 2)
+        c.check_ledger(cl, load, s, strict=False, doubles=False)
+
+
 def test_the_database_is_down_at_the_start(server, database, nodes, sink):
     """Nodes start, say that they are not ready, refuse to take anything, and go to work when it is there."""
     server.stop()
