@@ -14,12 +14,15 @@ The database is read past herald, with its own client program.
 import collections
 import contextlib
 import http.client
-import os
+import datetime
+import pathlib
 import random
 import signal
 import subprocess
+import tempfile
 import threading
 import time
+import urllib.parse
 
 import crash_test
 import herald as h
@@ -28,7 +31,8 @@ from crash_test import UNREAD
 
 SLOW = h.SLOW
 STATES = ("pending", "sending", "sent", "failed", "cancelled", "unknown", "pending")  # as stored
-SENT, LOST = 0, 5  # verdicts of attempts, as stored
+VERDICTS = ("sent", "retry", "failed", "unknown", "release", "lost")  # of attempts, as stored
+LOST = VERDICTS.index("lost")
 WEBHOOK_TIMEOUT = 2
 LEASE = 12.1  # as short as a webhook timeout of 2 s allows
 # From the moment a message is claimed until its outcome is committed, when nothing is wrong: how long before a
@@ -48,7 +52,10 @@ class Attempt:
 class Database:
     """One database on a server of servers.py."""
 
-    separator = "|"
+    separator, maintenance = "|", None
+    # A beat is opened and its messages are claimed in one transaction. Without them, the beat of a node that
+    # dies in between is left out, and one server for all of them may be too slow for the beat of the tests.
+    beats_survive = True
 
     def __init__(self, server, name):
         self.server, self.name = server, name
@@ -92,6 +99,8 @@ class MariaDatabase(Database):
 class MongoDatabase(Database):
     """There is no client program for it here, so a herald that only serves the API tells what is stored."""
 
+    beats_survive = False
+
     def url(self, host="127.0.0.1", port=None):
         return f"mongodb://{host}:{port or self.server.port}/{self.name}"
 
@@ -122,16 +131,19 @@ class MongoDatabase(Database):
 
     def runs(self):
         with self.reader() as node:
-            found = [(r["run"], _seconds(r["startedAt"]), r["node"], r["claimed"])
-                     for page in range(1, 1000) for r in self.page(node, page)]
-        return sorted(found)
+            return sorted((r["id"], _seconds(r["startedAt"]), r["node"], r["claimed"])
+                          for r in self.pages(node, "/api/v1/scheduler/runs"))
 
     def attempts(self):
         with self.reader() as node:
             ids = [m["id"] for m in self.pages(node, "/api/v1/messages")]
-            return [Attempt(i, a["attempt"], VERDICTS.index(a["verdict"]), a.get("run", 0),
+            return [Attempt(i, a["attempt"], VERDICTS.index(a["status"]), a.get("run", 0),
                             _seconds(a["startedAt"]), a.get("node", ""))
                     for i in ids for a in node.attempts(i)]
+
+
+def _seconds(text):
+    return datetime.datetime.fromisoformat(text).timestamp()
 
 
 DATABASES = {"postgres": PostgresDatabase, "mysql": MariaDatabase, "mongodb": MongoDatabase}
@@ -140,7 +152,8 @@ DATABASES = {"postgres": PostgresDatabase, "mysql": MariaDatabase, "mongodb": Mo
 def database(server, name):
     """A new one."""
     one = DATABASES[server.name](server, name)
-    server.sql(f"CREATE DATABASE {name}", one.maintenance)
+    if one.maintenance:  # MongoDB makes them when they are used
+        server.sql(f"CREATE DATABASE {name}", one.maintenance)
     return one
 
 

@@ -26,7 +26,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "only(kind): a test of one kind of database")
+    config.addinivalue_line("markers", "only(kinds): a test of these kinds of databases")
     config.addinivalue_line("markers", "long: only with --long")
     assert os.access(h.BIN, os.X_OK), f"no program {h.BIN}: set HERALD_BIN"
 
@@ -34,7 +34,7 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(config, items):
     """A test marked only("postgres") is there when that kind is asked for; one marked long, with --long."""
     kinds = config.getoption("--database").split(",")
-    items[:] = [i for i in items if (m := i.get_closest_marker("only")) is None or m.args[0] in kinds]
+    items[:] = [i for i in items if (m := i.get_closest_marker("only")) is None or set(m.args) & set(kinds)]
     if not config.getoption("--long"):
         items[:] = [i for i in items if not i.get_closest_marker("long")]
 

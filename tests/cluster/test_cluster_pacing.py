@@ -44,7 +44,9 @@ def test_a_kill_at_each_beat(database, nodes, sink, long):
         node.wait_ready(20)
     cl.stop()
     times = c.check_pace(cl, s, INTERVAL, BATCH)
-    worst = c.check_no_beat_left_out(times, since, until, INTERVAL, stall)
+    if database.beats_survive:
+        c.check_no_beat_left_out(times, since, until, INTERVAL, stall)
+    worst = max(b - a for a, b in zip(times, times[1:]))
     assert len(cl.faults) == beats
     by = {node for _, _, node, _ in database.runs()}
     assert len(by) >= 3, f"only {by} ever opened a beat"

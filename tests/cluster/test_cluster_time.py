@@ -87,7 +87,8 @@ def test_clocks_an_hour_apart(database, nodes, sink):
     assert abs(_hours(behind) + 1) < 0.1 and abs(_hours(ahead) - 1) < 0.1
     cl.stop()
     times = c.check_pace(cl, s, INTERVAL, 2)
-    c.check_no_beat_left_out(times, died, worked, INTERVAL, stall)
+    if database.beats_survive:
+        c.check_no_beat_left_out(times, died, worked, INTERVAL, stall)
     c.check_ledger(cl, load, s, strict=False)
     lost = [a for a in database.attempts() if a.verdict == c.LOST]
     assert lost and {a.node for a in lost} == {ahead.name}
