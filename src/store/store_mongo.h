@@ -145,6 +145,7 @@ void mg_append_attempt(bson_t *update, const struct mg_attempt *a); /* adds {$pu
 /* The beat's document; ERR_NOT_FOUND before store_scheduler_init(). now and messages_sent are left alone. */
 struct mg_beat {
 	struct scheduler_row row;
+	int64_t closed;       /* the last beat that was used up */
 	int64_t claiming[64]; /* the runs of claims that are under way, the first of them */
 	size_t claiming_n;
 };

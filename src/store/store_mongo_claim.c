@@ -222,6 +222,7 @@ static int take(struct claimer *cl, uint32_t grant, struct error *err)
 /* Puts the beat's new state in place of the one looked at; false in *ret: somebody else was first. */
 static int swap_pacing(struct claimer *cl, const struct pacing *next, bool *ret, struct error *err)
 {
+	const int64_t closed = next->interval && !next->left ? next->epoch : 0;
 	int64_t matched = 0;
 	int rc;
 
@@ -231,7 +232,8 @@ static int swap_pacing(struct claimer *cl, const struct pacing *next, bool *ret,
 	               BCON_NEW("$set", "{", "beat_at", BCON_INT64(next->beat_at), "epoch",
 	                        BCON_INT64(next->epoch), "remaining", BCON_INT64(next->left),
 	                        cl->note, "{", "run", BCON_INT64(next->epoch), "at",
-	                        BCON_INT64(cl->batch.now), "}", "}"),
+	                        BCON_INT64(cl->batch.now), "}", "}", "$max", "{", "closed",
+	                        BCON_INT64(closed), "}"),
 	               false, &matched, err);
 	*ret = !rc && matched == 1;
 	return rc;

@@ -80,7 +80,7 @@ void mg_append_attempt(bson_t *update, const struct mg_attempt *a)
 void mg_beat_parse(const bson_t *doc, struct mg_beat *ret)
 {
 	struct scheduler_row row = {.config_batch = (uint32_t)mg_i64(doc, "config_batch")};
-	struct mg_beat beat = {.claiming_n = 0};
+	struct mg_beat beat = {.closed = mg_i64(doc, "closed")};
 	bson_t claims, claim;
 	bson_iter_t it;
 
@@ -160,12 +160,12 @@ static int count_states(struct mg_session *s, struct store_counts *ret, struct e
 	return rc;
 }
 
-#define CHEAP_COUNT (100 * USEC_PER_MSEC)
+#define CHEAP_COUNT USEC_PER_SEC
 
 /*
  * Counts per status. Sums kept beside the rows would have to be changed together with them, which needs
  * transactions; so they are counted, in the index alone, at one or two million a second. Where that
- * takes longer than a moment the answer may be as old as ten times what it cost, so that a dashboard that
+ * takes longer than a second the answer may be as old as ten times what it cost, so that a dashboard that
  * asks every second costs a tenth of a core at most.
  */
 int mg_counts_read(struct mg_session *s, struct store_counts *ret, struct error *err)

@@ -114,9 +114,8 @@ int mg_runs_tally(struct mg_session *s, const int64_t *runs, size_t n, struct ru
 
 static bool claims_no_more(const struct mg_beat *beat, int64_t run)
 {
-	const struct pacing *p = &beat->row.s.pacing;
-
-	if (run > p->epoch || (run == p->epoch && (!p->interval || p->left)))
+	/* Not what the interval of now says of the beat: it may be another one by the next claim. */
+	if (run >= beat->row.s.pacing.epoch && run != beat->closed)
 		return false;
 	/* More claims under way than we could list: leave it to a quieter moment. */
 	if (beat->claiming_n == ARRAY_SIZE(beat->claiming))

@@ -149,13 +149,47 @@ static int read_due(struct settler *se, struct settled_row *rows, struct error *
 	return rc;
 }
 
+struct position {
+	int64_t id;
+	size_t at;
+};
+
+static int by_position(const void *a, const void *b)
+{
+	const struct position *x = a, *y = b;
+
+	if (x->id != y->id)
+		return x->id < y->id ? -1 : 1;
+	return (x->at > y->at) - (x->at < y->at);
+}
+
+/* Of several outcomes for one row, those behind the first have to wait for it. Returns how many there are. */
+static size_t find_later(const struct settler *se, bool *later)
+{
+	struct position *p = xcalloc(se->n, sizeof(*p));
+	size_t i, n = 0;
+
+	for (i = 0; i < se->n; i++)
+		p[i] = (struct position){se->items[i].id, i};
+	qsort(p, se->n, sizeof(*p), by_position);
+	for (i = 1; i < se->n; i++) {
+		if (p[i].id == p[i - 1].id) {
+			later[p[i].at] = true;
+			n++;
+		}
+	}
+	free(p);
+	return n;
+}
+
 /* *ret_all: every row was as expected. */
 static int write_expected(struct settler *se, bool *ret_all, struct error *err)
 {
 	mongoc_bulk_operation_t *bulk cleanup(mg_free_bulk) = mg_bulk(se->s, MG_MESSAGES);
 	struct settled_row *rows = xcalloc(se->n, sizeof(*rows));
+	bool *later = xcalloc(se->n, sizeof(*later));
+	size_t i, waiting = find_later(se, later);
 	int64_t matched = 0;
-	size_t i;
 	int rc;
 
 	for (i = 0; i < se->n; i++)
@@ -164,14 +198,17 @@ static int write_expected(struct settler *se, bool *ret_all, struct error *err)
 		                               .run = se->items[i].run,
 		                               .state = MESSAGE_SENDING};
 	rc = read_due(se, rows, err);
-	for (i = 0; !rc && i < se->n; i++)
-		mg_bulk_update(se->s, bulk, row_filter(&rows[i]), outcome_update(se, i, &rows[i]));
+	for (i = 0; !rc && i < se->n; i++) {
+		if (!later[i])
+			mg_bulk_update(se->s, bulk, row_filter(&rows[i]), outcome_update(se, i, &rows[i]));
+	}
 	free(rows);
+	free(later);
 	if (!rc)
 		rc = mg_bulk_run(se->s, bulk, &matched, err);
 	if (rc)
 		return rc;
-	*ret_all = matched == (int64_t)se->n;
+	*ret_all = !waiting && matched == (int64_t)se->n;
 	for (i = 0; *ret_all && i < se->n; i++)
 		mark_applied(se, i, se->items[i].run);
 	return OK;
