@@ -285,13 +285,14 @@ int mg_next(struct mg_session *s, mongoc_cursor_t *cursor, const bson_t **ret, s
 
 int mg_count(struct mg_session *s, enum mg_collection c, bson_t *filter, int64_t *ret, struct error *err)
 {
-	mongoc_cursor_t *cursor cleanup(mg_free_cursor) = mg_aggregate(
-		s, c, BCON_NEW("pipeline", "[", "{", "$match", BCON_DOCUMENT(filter), "}", "{", "$group",
-	                       "{", "_id", BCON_NULL, "n", "{", "$sum", BCON_INT32(1), "}", "}", "}", "]"));
-	bson_t *f cleanup(mg_free_bson) = filter;
+	bson_t *pipeline =
+		BCON_NEW("pipeline", "[", "{", "$match", BCON_DOCUMENT(filter), "}", "{", "$group", "{",
+	                 "_id", BCON_NULL, "n", "{", "$sum", BCON_INT32(1), "}", "}", "}", "]");
+	mongoc_cursor_t *cursor cleanup(mg_free_cursor) = mg_aggregate(s, c, pipeline);
 	const bson_t *doc;
 	int rc = mg_next(s, cursor, &doc, err);
 
+	bson_destroy(filter);
 	if (rc < 0)
 		return rc;
 	*ret = rc ? mg_i64(doc, "n") : 0;
