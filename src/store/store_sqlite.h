@@ -22,6 +22,8 @@ struct sq_conn {
 		sqlite3_stmt *stmt;
 	} * cached;
 	size_t n;
+	bool no_room;        /* a write found none since this was last looked at */
+	usec_t made_room_at; /* clock_mono() */
 };
 
 struct sq_db {

@@ -21,14 +21,17 @@ int sq_error(struct sq_conn *c, int code, const char *what, struct error *err)
 
 	switch (code & 0xff) {
 	case SQLITE_FULL:
+		c->no_room = true;
 		return error_set(err, ERR_TRANSIENT, "cannot %s: the disk is full", what);
 	case SQLITE_IOERR:
 		/* Its errno is lost on the way up; only ENOSPC comes as SQLITE_FULL. */
-		if (code == SQLITE_IOERR_WRITE)
+		if (code == SQLITE_IOERR_WRITE) {
+			c->no_room = true;
 			return error_set(err, ERR_TRANSIENT,
 			                 "cannot %s: writing to the file failed (is a quota or a limit on "
 			                 "file sizes reached?)",
 			                 what);
+		}
 		return error_set(err, ERR_TRANSIENT, "cannot %s: input/output error %d", what, code);
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
@@ -191,6 +194,25 @@ static void roll_back(struct sq_conn *c)
 		sqlite3_exec(c->handle, "ROLLBACK", NULL, NULL, NULL);
 }
 
+/*
+ * The log itself may be what fills the disk: it shrinks only when its content has moved to the database, which
+ * the commits do that no longer fit. So after a write without room this is tried by itself; most of the
+ * content goes to pages that the database has already. Not for every failure of a busy time, since each try
+ * may copy the whole log.
+ */
+#define MAKE_ROOM_EVERY USEC_PER_SEC
+
+static void make_room(struct sq_conn *c)
+{
+	usec_t now = clock_mono();
+
+	if (!c->no_room || (c->made_room_at && now - c->made_room_at < MAKE_ROOM_EVERY))
+		return;
+	c->no_room = false;
+	c->made_room_at = now;
+	sqlite3_wal_checkpoint_v2(c->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+}
+
 int sq_begin(struct sq_db *db, struct error *err)
 {
 	struct sq_conn *c = &db->writer;
@@ -227,8 +249,10 @@ int sq_end(struct sq_db *db, int rc, struct error *err)
 		if (code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC)
 			err->code = rc = ERR_UNCERTAIN;
 	}
-	if (rc)
+	if (rc) {
 		roll_back(c);
+		make_room(c);
+	}
 	end_turn(db);
 	return rc;
 }
