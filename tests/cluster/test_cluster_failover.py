@@ -126,6 +126,7 @@ class Galera(servers.MariaDB):
             return "wsrep_ready\tON" in status and f"wsrep_cluster_size\t{len(self.group)}" in status
 
 
+@pytest.mark.long
 @pytest.mark.only("mysql")
 def test_a_galera_server_is_killed(nodes, sink):
     """The URL names all three servers; two of the herald nodes work with the first one, which is killed, and
