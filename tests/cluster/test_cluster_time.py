@@ -14,7 +14,8 @@ FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 INTERVAL = 0.2
 
 
-@pytest.mark.parametrize("mode", ["at-least-once", pytest.param("strict", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("mode", ["at-least-once", "strict"])
 def test_a_node_is_frozen_beyond_its_lease(database, nodes, sink, mode):
     """SIGSTOP until others have taken its messages, then SIGCONT: what it has to say then is weighed by the
     fence, and it sends nothing of what is no longer its own."""
