@@ -25,7 +25,7 @@ usec_t test_clock(void)
 
 usec_t unit(void)
 {
-	return turned ? USEC_PER_MINUTE : 100 * USEC_PER_MSEC;
+	return turned ? USEC_PER_MINUTE : 250 * USEC_PER_MSEC;
 }
 
 void pass(usec_t d)

@@ -87,7 +87,7 @@ static void test_one_beat_is_opened_once(void **state)
 	/* With a clock that goes on by itself, all have to be done with a beat before the next. */
 	if (!turns_clock()) {
 		sh.rounds = 10;
-		sh.interval = 20 * unit();
+		sh.interval = 8 * unit();
 	}
 	schedule(sh.f, sh.interval, 3);
 	add(sh.f, (size_t)sh.rounds * 3 + 50);
