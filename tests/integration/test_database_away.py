@@ -73,9 +73,8 @@ def test_stopping_does_not_wait_for_the_database(herald, database):
     assert one.stop() == 0
 
 
+@pytest.mark.parametrize("database", ["postgres", "mysql"], indirect=True)  # FerretDB asks for no password here
 def test_a_wrong_password_ends_the_start(herald, database):
-    if servers.PASSWORD not in database.url:
-        pytest.skip("this server asks for no password")
     one = herald(start=False, DATABASE_URL=database.url.replace(servers.PASSWORD, "wrong"))
     one.start(wait=False)
     one.wait(expect=2)
