@@ -61,6 +61,9 @@ def test_herald_waits_for_its_database(herald, sink, database):
     h.eventually(lambda: len(receiver.requests) == 10, 30, what="ten examples")
     one.wait_ready()
     assert len(one.log("the database is there")) == 1
+    # Each worker finds it by itself; until then it answers 503.
+    h.eventually(lambda: all(get(one, "/api/v1/messages/stats").status == 200 for _ in range(20)), 15,
+                 what="all workers")
     assert one.stats()["total"] == 10
     assert one.wait_status(one.create("late"), "sent")
 
