@@ -119,7 +119,7 @@ usec_t scheduler_drains_at(const struct scheduler *s, int64_t backlog)
 		backlog -= p->left;
 	if (backlog <= 0)
 		return s->now;
-	beats = (backlog + p->batch - 1) / p->batch;
+	beats = backlog / p->batch + (backlog % p->batch != 0);
 	/* A far enough end of time is as good as none, and must not overflow. */
 	if (__builtin_mul_overflow(beats - 1, p->interval, &last) ||
 	    __builtin_add_overflow(last, MAX_OF(next, s->now), &last) || last > 200 * 365 * USEC_PER_DAY)
