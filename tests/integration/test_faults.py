@@ -90,6 +90,7 @@ def test_full_disk_refuses_new_messages_and_keeps_the_old(herald, sink, small_di
 
 def test_disk_that_fills_while_sending(herald, sink, small_disk):
     s = sink(lambda r: reply(delay=0.002))
+    small_disk.resize("48m")  # a log that fills the disk before it is first moved leaves no room to move it to
     database = small_disk.path / "herald.db"
     h = herald(WEBHOOK_URL=s.url, DATABASE_URL=f"sqlite:{database}", AUTO_START_SCHEDULER="false",
                SEND_CONCURRENCY=8)
