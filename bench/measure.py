@@ -214,7 +214,7 @@ def machine(directory):
 def measure(a, sink):
     quick = a.quick
     reps = 1 if quick else 5
-    seconds = 2 if quick else 10
+    seconds = 2 if quick else 6
     small = 20_000 if quick else 200_000
     rows = 50_000 if quick else 1_000_000
     large = 300_000 if quick else 5_000_000
