@@ -58,6 +58,7 @@ struct my_session {
 	size_t host;   /* the one connected to, or to try first */
 	bool proven;   /* this connection has served a whole verb before */
 	bool again;    /* after the last error the transaction may be run anew */
+	bool inside;   /* of a transaction that takes several batches */
 	size_t packet; /* bytes that a batch should not exceed by much */
 	unsigned slot; /* of herald_totals */
 	/* Until then (clock_mono()) no new attempt to connect is made. */
@@ -71,6 +72,7 @@ struct my_session {
 struct my_batch {
 	struct buf sql;
 	size_t n;     /* statements */
+	bool starts;  /* the first one is START TRANSACTION */
 	bool commits; /* the last one is COMMIT */
 	struct my_reply {
 		MYSQL_RES *rows; /* NULL: not a query */
@@ -84,11 +86,22 @@ struct my_batch {
 struct buf *my_begin(struct my_batch *b);
 /* A whole statement; returns its number. */
 size_t my_add(struct my_batch *b, const char *sql);
+/* The first and the last statement of a transaction, which may take several batches. */
+void my_start(struct my_batch *b);
 void my_commit(struct my_batch *b);
 void my_batch_clear(struct my_batch *b);
 void my_batch_release(struct my_batch *b);
 
-/* Sends the statements and reads all answers. With b->commits, ERR_UNCERTAIN is possible. */
+/*
+ * Sends the statements and reads all answers. With b->commits, ERR_UNCERTAIN is possible.
+ *
+ * A batch that neither belongs to a transaction nor ends one is a transaction of its own.
+ *
+ * A Galera server may take a transaction back in favour of one from another server, and in a packet of
+ * several statements it does not always say so: those that follow would be carried out by themselves and
+ * the COMMIT succeed. So sessions do not commit by themselves, my_start() leaves a savepoint, and
+ * my_commit() releases it before the COMMIT, which fails in any other transaction.
+ */
 int my_run(struct my_session *s, struct my_batch *b, struct error *err);
 /* Takes the open transaction back. */
 void my_abandon(struct my_session *s);

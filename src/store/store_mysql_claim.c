@@ -419,7 +419,7 @@ static int claim_now(struct claimer *cl, struct error *err)
 	size_t scheduler, clock;
 	int rc;
 
-	my_add(&q, "START TRANSACTION");
+	my_start(&q);
 	/* Both servers know this one; FOR SHARE is MySQL's alone. */
 	scheduler = my_add(&q, cl->shared ? MY_SCHEDULER " LOCK IN SHARE MODE"
 	                                  : MY_SCHEDULER " FOR UPDATE");

@@ -27,6 +27,7 @@
 /* Numbers that the library's header lacks: later ones, of both kinds of server, and Galera's. */
 #define NR_CHECKREAD 1020
 #define NR_SERVER_SHUTDOWN 1053
+#define NR_NO_SAVEPOINT 1305
 #define NR_WSREP_NOT_READY 1047
 #define NR_BINLOG_FORMAT 1665
 #define NR_READ_ONLY_TRANSACTION 1792
@@ -53,6 +54,7 @@ static enum fate fate_of(unsigned nr)
 	case ER_LOCK_WAIT_TIMEOUT:
 	case ER_DUP_ENTRY: /* of our inserts: somebody else's came between our look and our write */
 	case NR_CHECKREAD:
+	case NR_NO_SAVEPOINT: /* see my_run() */
 		return FATE_AGAIN;
 	case CR_SERVER_GONE_ERROR:
 	case CR_SERVER_LOST:
@@ -211,7 +213,7 @@ static int setup(struct my_session *s, struct error *err)
 	my_add(&b, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED");
 	buf_addf(my_begin(&b),
 	         "SET SESSION sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION',time_zone='+00:00',"
-	         "autocommit=1,innodb_lock_wait_timeout=%d,lock_wait_timeout=%d"
+	         "autocommit=0,innodb_lock_wait_timeout=%d,lock_wait_timeout=%d"
 	         " /*M!100300 ,idle_transaction_timeout=%d */ /*!80001 ,wait_timeout=%d */",
 	         LOCK_WAIT_SECONDS, ANSWER_SECONDS / 2, HANG_SECONDS, 2 * HANG_SECONDS);
 	q = my_add(&b, "SELECT @@max_allowed_packet,@@global.read_only");
@@ -282,6 +284,7 @@ void my_disconnect(struct my_session *s)
 	if (s->handle)
 		mysql_close(s->handle);
 	s->handle = NULL;
+	s->inside = false;
 	free(s->owner);
 	s->owner = NULL; /* the server behind the next connection may have lost it */
 }
@@ -327,8 +330,16 @@ size_t my_add(struct my_batch *b, const char *sql)
 	return b->n - 1;
 }
 
+void my_start(struct my_batch *b)
+{
+	my_add(b, "START TRANSACTION");
+	my_add(b, "SAVEPOINT herald");
+	b->starts = true;
+}
+
 void my_commit(struct my_batch *b)
 {
+	my_add(b, "RELEASE SAVEPOINT herald");
 	my_add(b, "COMMIT");
 	b->commits = true;
 }
@@ -349,7 +360,7 @@ void my_batch_clear(struct my_batch *b)
 	free_replies(b);
 	buf_clear(&b->sql);
 	b->n = 0;
-	b->commits = false;
+	b->starts = b->commits = false;
 }
 
 void my_batch_release(struct my_batch *b)
@@ -358,7 +369,7 @@ void my_batch_release(struct my_batch *b)
 	buf_release(&b->sql);
 }
 
-static int read_reply(struct my_session *s, struct my_batch *b, bool *ret_more)
+static int read_reply(struct my_session *s, struct my_batch *b, size_t total, bool *ret_more)
 {
 	struct my_reply r = {.rows = NULL};
 
@@ -372,33 +383,38 @@ static int read_reply(struct my_session *s, struct my_batch *b, bool *ret_more)
 	r.affected = mysql_affected_rows(s->handle);
 	r.insert_id = mysql_insert_id(s->handle);
 	b->replies[b->replied++] = r;
-	*ret_more = mysql_more_results(s->handle) && b->replied < b->n;
+	*ret_more = mysql_more_results(s->handle) && b->replied < total;
 	return 0;
 }
 
 int my_run(struct my_session *s, struct my_batch *b, struct error *err)
 {
+	const bool alone = !s->inside && !b->starts && !b->commits;
+	const size_t total = b->n + alone;
 	bool more = true;
 
 	free_replies(b);
 	s->again = !s->handle;
 	if (!s->handle) /* a verb that took its transaction back to begin anew has found it cut */
 		return error_set(err, ERR_TRANSIENT, "the connection to the database was lost");
+	if (alone)
+		buf_addlit(&b->sql, ";COMMIT");
 	/* A packet that was not handed to the kernel whole is not carried out. */
 	if (mysql_send_query(s->handle, b->sql.data, b->sql.len))
 		return fail(s, false, err);
-	b->replies = xcalloc(b->n, sizeof(*b->replies));
+	b->replies = xcalloc(total, sizeof(*b->replies));
 	while (more) {
-		if (read_reply(s, b, &more) == 0)
+		if (read_reply(s, b, total, &more) == 0)
 			continue;
 		/* An error of the server's for a statement before the last means that it never
 		 * came to the COMMIT. */
-		return fail(s, b->commits && (of_library(mysql_errno(s->handle)) || b->replied + 1 == b->n),
+		return fail(s, b->commits && (of_library(mysql_errno(s->handle)) || b->replied + 1 == total),
 		            err);
 	}
-	if (b->replied < b->n)
+	if (b->replied < total)
 		return error_set(err, b->commits ? ERR_UNCERTAIN : ERR_TRANSIENT,
-		                 "the database answered %zu of %zu statements", b->replied, b->n);
+		                 "the database answered %zu of %zu statements", b->replied, total);
+	s->inside = (s->inside || b->starts) && !b->commits;
 	return OK;
 }
 
@@ -433,6 +449,7 @@ void my_quote(struct my_session *s, struct buf *sql, const char *text, size_t le
 
 void my_abandon(struct my_session *s)
 {
+	s->inside = false;
 	if (s->handle && mysql_rollback(s->handle))
 		my_disconnect(s);
 }

@@ -302,7 +302,7 @@ static int write_all(struct inserter *in, struct error *err)
 	size_t at = 0;
 	int rc;
 
-	my_add(&q, "START TRANSACTION");
+	my_start(&q);
 	while (at < in->plans_n) {
 		rc = insert_packet(in, &q, &at, err);
 		if (rc)

@@ -9,12 +9,6 @@ static void begin_snapshot(struct my_batch *q)
 	my_add(q, "START TRANSACTION WITH CONSISTENT SNAPSHOT");
 }
 
-/* Nothing was written, so there is no outcome to be uncertain of. */
-static void end_snapshot(struct my_batch *q)
-{
-	my_add(q, "COMMIT");
-}
-
 struct getter {
 	int64_t id;
 	struct arena *arena;
@@ -212,7 +206,6 @@ static int list(struct my_session *s, void *arg, struct error *err)
 	page = page_query(s, &b, l->q);
 	if (l->q->want_total)
 		total = total_query(s, &b, l->q);
-	end_snapshot(&b);
 	rc = my_run(s, &b, err);
 	if (rc)
 		return rc;
@@ -259,7 +252,6 @@ static int read_attempts(struct my_session *s, void *arg, struct error *err)
 	         " FROM herald_attempts a LEFT JOIN herald_owners o ON o.id=a.owner WHERE a.message=%lld"
 	         " ORDER BY a.seq LIMIT %d",
 	         (long long)reader->id, ATTEMPTS_SHOWN);
-	end_snapshot(&q);
 	rc = my_run(s, &q, err);
 	if (rc)
 		return rc;
@@ -319,7 +311,6 @@ static int read_runs(struct my_session *s, void *arg, struct error *err)
 	         " FROM herald_runs WHERE id<%lld ORDER BY id DESC LIMIT %llu OFFSET %llu",
 	         (long long)(reader->before ? reader->before : INT64_MAX),
 	         (unsigned long long)reader->limit + 1, (unsigned long long)reader->offset);
-	end_snapshot(&q);
 	rc = my_run(s, &q, err);
 	if (rc)
 		return rc;

@@ -45,9 +45,11 @@ static int gather(struct recoverer *re, struct error *err)
 {
 	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
 	struct my_row r;
+	size_t rows;
 	int rc;
 
-	my_add(&q, "START TRANSACTION");
+	my_start(&q);
+	rows = q.n;
 	buf_addf(my_begin(&q),
 	         "SELECT id,fence,owner,run,attempts,lost,started_at FROM herald_messages"
 	         " FORCE INDEX(herald_messages_state) WHERE state=1 AND state_at<=%lld"
@@ -56,8 +58,8 @@ static int gather(struct recoverer *re, struct error *err)
 	rc = my_run(re->s, &q, err);
 	if (rc)
 		return rc;
-	re->rows = xcalloc(mysql_num_rows(q.replies[1].rows) + 1, sizeof(*re->rows));
-	while (my_row(&q, 1, &r)) {
+	re->rows = xcalloc(mysql_num_rows(q.replies[rows].rows) + 1, sizeof(*re->rows));
+	while (my_row(&q, rows, &r)) {
 		if (re->n == re->r->limit) {
 			re->result.more = true;
 			break;

@@ -83,10 +83,11 @@ static int begin(struct my_session *s, int64_t *ids, size_t n, struct settled_ro
 	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
 	struct settled_row *rows;
 	struct my_row r;
-	size_t i, clock, count = 0;
+	size_t i, first, clock, count = 0;
 	int rc;
 
-	my_add(&q, "START TRANSACTION");
+	my_start(&q);
+	first = q.n;
 	lock_rows(&q, ids, n);
 	/* Behind the locks, which may have had to be waited for. */
 	clock = my_add(&q, "SELECT " MY_NOW);
@@ -94,7 +95,7 @@ static int begin(struct my_session *s, int64_t *ids, size_t n, struct settled_ro
 	if (rc)
 		return rc;
 	rows = xcalloc(n, sizeof(*rows));
-	for (i = 1; i < clock; i++) {
+	for (i = first; i < clock; i++) {
 		/* An id that was asked for in two lists comes twice. */
 		while (count < n && my_row(&q, i, &r)) {
 			if (count && rows[count - 1].id == my_int(&r, 0))

@@ -8,17 +8,19 @@ static int lock_message(struct my_session *s, int64_t id, int *ret_state, usec_t
 {
 	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
 	struct my_row r;
+	size_t row, clock;
 	int rc;
 
-	my_add(&q, "START TRANSACTION");
+	my_start(&q);
+	row = q.n;
 	buf_addf(my_begin(&q), "SELECT state FROM herald_messages WHERE id=%lld FOR UPDATE",
 	         (long long)id);
-	my_add(&q, "SELECT " MY_NOW);
+	clock = my_add(&q, "SELECT " MY_NOW);
 	rc = my_run(s, &q, err);
 	if (rc)
 		return rc;
-	*ret_state = my_row(&q, 1, &r) ? (int)my_int(&r, 0) : -1;
-	*ret_now = my_row(&q, 2, &r) ? my_int(&r, 0) : 0;
+	*ret_state = my_row(&q, row, &r) ? (int)my_int(&r, 0) : -1;
+	*ret_now = my_row(&q, clock, &r) ? my_int(&r, 0) : 0;
 	return OK;
 }
 
@@ -120,12 +122,13 @@ static int replay_some(struct my_session *s, void *arg, struct error *err)
 	struct replayer *re = arg;
 	struct my_row r;
 	uint32_t n = 0;
+	size_t clock;
 	usec_t now;
 	int rc;
 
 	re->replayed = 0;
-	my_add(&found, "START TRANSACTION");
-	my_add(&found, "SELECT " MY_NOW);
+	my_start(&found);
+	clock = my_add(&found, "SELECT " MY_NOW);
 	buf_addf(my_begin(&found),
 	         "SELECT id FROM herald_messages FORCE INDEX(herald_messages_state) WHERE state=%d"
 	         " ORDER BY state_at,id LIMIT %u FOR UPDATE SKIP LOCKED",
@@ -133,8 +136,8 @@ static int replay_some(struct my_session *s, void *arg, struct error *err)
 	rc = my_run(s, &found, err);
 	if (rc)
 		return rc;
-	now = my_row(&found, 1, &r) ? my_int(&r, 0) : 0;
-	for (; my_row(&found, 2, &r); n++) {
+	now = my_row(&found, clock, &r) ? my_int(&r, 0) : 0;
+	for (; my_row(&found, clock + 1, &r); n++) {
 		if (n % MY_LIST_MAX == 0) {
 			if (n)
 				buf_addch(&q.sql, ')');
@@ -215,7 +218,7 @@ static int steer(struct my_session *s, void *arg, struct error *err)
 	bool fresh = false;
 	int rc;
 
-	my_add(&q, "START TRANSACTION");
+	my_start(&q);
 	query = my_add(&q, MY_SCHEDULER " FOR UPDATE");
 	rc = my_run(s, &q, err);
 	if (rc)
