@@ -76,7 +76,7 @@ need_servers() {
 		as_root mkdir -p ${_conf%/*}
 		printf 'create_main_cluster = false\n' | as_root tee $_conf >/dev/null
 	fi
-	need_packages postgresql-15 mariadb-server-core mariadb-client-core
+	need_packages postgresql-15 mariadb-server-core mariadb-client-core faketime
 	[ ! -e $_conf ] || as_root rm -f $_conf
 }
 
