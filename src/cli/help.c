@@ -15,7 +15,7 @@ void help_overview(FILE *out)
 	      "usage: herald COMMAND [ARGUMENTS] [FLAGS]\n"
 	      "\n", out);
 	for (size_t i = 0; i < commands_n; i++)
-		fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].summary);
+		fprintf(out, "  %-11s %s\n", commands[i].name, commands[i].summary);
 	fputs("\n"
 	      "`herald help COMMAND` tells more of each, `herald help serve` lists all options of the\n"
 	      "configuration. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.\n", out);

@@ -126,7 +126,17 @@ const char *config_name(enum config_id id);
  * too. */
 void config_print(const struct config *cfg, struct buf *out, bool json);
 
+/* A flag that sets an option, for shell completion. Texts live as long as the call. */
+struct config_flag_info {
+	const char *flag;  /* without "--" */
+	const char *word;  /* stands for its value, e.g. "PORT"; "" for a switch */
+	const char *words; /* the values there are, separated by spaces; NULL: too many to name */
+	const char *help;  /* one or more sentences */
+};
+void config_each_flag(void (*fn)(void *arg, const struct config_flag_info *info), void *arg);
+
 void config_help(struct buf *out);   /* the options part of --help */
+void config_manual(struct buf *out); /* herald.yaml(5), in roff */
 void config_sample(struct buf *out); /* herald.example.yaml */
 void config_docs(struct buf *out);   /* docs/configuration.md */
 

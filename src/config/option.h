@@ -103,6 +103,9 @@ bool option_flag_allowed(const struct option *o);
 /* Appends the flag of the option's main or alias name, without "--". */
 void option_flag(const struct option *o, bool alias, struct buf *out);
 
+/* What stands for a value in help: "URL", "N", …; "" for a switch. */
+const char *option_word(const struct option *o);
+
 /* Find an option by a name of one kind; ret_alias tells which of its names it was. */
 must_check bool option_by_env(const char *name, enum config_id *ret, bool *ret_alias);
 must_check bool option_by_yaml(const char *key, enum config_id *ret, bool *ret_alias);

@@ -66,7 +66,7 @@ void config_print(const struct config *cfg, struct buf *out, bool json)
 		print_text(cfg, out);
 }
 
-static const char *value_word(const struct option *o)
+const char *option_word(const struct option *o)
 {
 	switch (o->type) {
 	case OPTION_INT:
@@ -100,7 +100,7 @@ static const char *value_word(const struct option *o)
 
 static void help_flags(const struct option *o, struct buf *out)
 {
-	const char *word = value_word(o);
+	const char *word = option_word(o);
 
 	buf_addlit(out, "  ");
 	if (!option_flag_allowed(o)) {
