@@ -1,0 +1,4 @@
+import "./style/base.css";
+import { render } from "preact";
+
+render(<main>herald</main>, document.getElementById("app"));
