@@ -127,6 +127,9 @@ static int open_cache(struct server *s, struct error *err)
 		.url = *cfg->redis_url ? cfg->redis_url : "memory:",
 		.ttl = cfg->cache_ttl,
 		.max_entries = (size_t)cfg->cache_max_entries,
+		.list = cfg->cache_layout == CONFIG_CACHE_LIST,
+		.key = cfg->cache_key,
+		.value = cfg->cache_value,
 	};
 
 	return cache_open(&s->cache, &options, err);

@@ -12,6 +12,7 @@
 
 struct cache {
 	const struct cache_driver *driver;
+	struct cache_layout layout;
 	void *state;
 };
 
@@ -48,7 +49,7 @@ int cache_open(struct cache **ret, const struct cache_options *options, struct e
 	const char *url = options->url ? options->url : "";
 	size_t scheme = strcspn(url, ":");
 	const struct cache_driver *driver = driver_of_scheme(url, scheme);
-	void *state;
+	struct cache *c;
 	int rc;
 
 	/* The URL may hold a password, so no more than a plain scheme of it is repeated. */
@@ -60,12 +61,20 @@ int cache_open(struct cache **ret, const struct cache_options *options, struct e
 	if (options->ttl < 0)
 		return error_set(err, ERR_CONFIG, "the cache's TTL is negative");
 
-	rc = driver->open(&state, options, err);
-	if (rc)
+	if (options->list && options->ttl)
+		return error_set(err, ERR_CONFIG, "the elements of a list have no TTL");
+
+	c = xcalloc(1, sizeof(*c));
+	c->driver = driver;
+	rc = cache_layout_init(&c->layout, options->list, options->key, options->value, err);
+	if (rc == OK)
+		rc = driver->open(&c->state, options, &c->layout, err);
+	if (rc) {
+		cache_layout_release(&c->layout);
+		free(c);
 		return rc;
-	*ret = xcalloc(1, sizeof(**ret));
-	(*ret)->driver = driver;
-	(*ret)->state = state;
+	}
+	*ret = c;
 	return OK;
 }
 
@@ -74,21 +83,30 @@ void cache_close(struct cache *c)
 	if (!c)
 		return;
 	c->driver->close(c->state);
+	cache_layout_release(&c->layout);
 	free(c);
 }
 
 void cache_put(struct cache *c, const struct cache_entry *entries, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
+	size_t from = 0;
+
+	for (size_t i = 0; i < n; i++) {
 		if (entries[i].id < 1 || entries[i].id > MESSAGE_ID_MAX)
 			panic("cache_put: id %lld", (long long)entries[i].id);
-	if (n)
-		c->driver->put(c->state, entries, n);
+		if (cache_layout_takes(&c->layout, &entries[i]))
+			continue;
+		if (i > from)
+			c->driver->put(c->state, entries + from, i - from);
+		from = i + 1;
+	}
+	if (n > from)
+		c->driver->put(c->state, entries + from, n - from);
 }
 
 void cache_drop(struct cache *c, int64_t id)
 {
-	if (id >= 1)
+	if (id >= 1 && !c->layout.list && c->layout.key.field != FIELD_MESSAGE_ID)
 		c->driver->drop(c->state, id);
 }
 
@@ -106,6 +124,8 @@ int cache_list(struct cache *c, const char *cursor, uint32_t limit, struct cache
 		cache_page_release(&page);
 		return rc;
 	}
+	for (size_t i = 0; i < page.n; i++)
+		cache_layout_blank(&c->layout, &page.items[i]);
 	*ret = page;
 	return OK;
 }

@@ -20,23 +20,31 @@ struct cache_options {
 	const char *url;    /* "memory:", "none:", "redis://[[USER]:PASSWORD@]HOST[:PORT][/DB]", "rediss://…" */
 	usec_t ttl;         /* how long an entry stays; 0: for ever */
 	size_t max_entries; /* memory: the oldest leave first */
-};
 
+	/* How entries lie there, for others that read them: cache_layout.h. */
+	bool list;         /* one list instead of a key for each message; the TTL must be 0 */
+	const char *key;   /* NULL or "": "sent_message:{id}", of a list "sent_messages" */
+	const char *value; /* NULL or "": CACHE_VALUE_DEFAULT */
+};
+#define CACHE_VALUE_DEFAULT "{\"messageId\":\"{messageId}\",\"sentAt\":\"{sentAt}\"}"
+
+/* To put, all but message_id are known. What the layout does not hold, cache_list() cannot tell. */
 struct cache_entry {
-	int64_t id;
+	int64_t id;             /* 0: unknown */
 	const char *message_id; /* NULL: unknown */
-	usec_t sent_at;
+	usec_t sent_at;         /* 0: unknown */
 };
 
 enum cache_health { CACHE_UP, CACHE_DOWN, CACHE_DISABLED };
 
-/* ERR_CONFIG: no such driver in this build, bad URL. */
+/* ERR_CONFIG: no such driver in this build, bad URL, bad key or value. */
 must_check int cache_open(struct cache **ret, const struct cache_options *options, struct error *err);
 void cache_close(struct cache *c);
 const char *cache_drivers(void);
 
 void cache_put(struct cache *c, const struct cache_entry *entries, size_t n); /* copies */
-void cache_drop(struct cache *c, int64_t id);                                 /* e.g. replayed */
+/* E.g. replayed. A key that is made of the provider's id, and a list, keep the entry. */
+void cache_drop(struct cache *c, int64_t id);
 
 struct cache_page {
 	struct arena arena;
@@ -46,7 +54,7 @@ struct cache_page {
 };
 
 /* cursor: "" for the first page, else the `next` of the one before (ERR_INVALID for any other text). Entries
- * that live through a whole walk are seen at least once. limit 1–1000. A page may hold fewer, even none, and
+ * that live through a whole walk are seen at least once; of a list, the oldest first. limit 1–1000. A page may hold fewer, even none, and
  * have a next one. redis: may wait for a second; ERR_TRANSIENT when the server is away. */
 must_check int cache_list(struct cache *c, const char *cursor, uint32_t limit, struct cache_page *ret,
                           struct error *err);

@@ -1,16 +1,21 @@
 /*
  * What a cache driver provides. Only cache.c and the drivers include this. The front door has checked
- * the arguments: n >= 1, ids positive, limit in range, *ret zeroed. A driver does its own locking.
+ * the arguments: n >= 1, ids positive, each entry fits the
+ * layout, limit in range, *ret zeroed; afterwards it blanks what the layout does not hold. A driver does its own
+ * locking.
  */
 #ifndef HERALD_CACHE_DRIVER_H
 #define HERALD_CACHE_DRIVER_H
 
 #include "cache.h"
+#include "cache_layout.h"
 
 struct cache_driver {
 	const char *name;
 	const char *const *schemes; /* of URLs, without the colon; NULL ends */
-	int (*open)(void **ret, const struct cache_options *options, struct error *err);
+	/* The layout outlives the state. */
+	int (*open)(void **ret, const struct cache_options *options, const struct cache_layout *layout,
+	            struct error *err);
 	void (*close)(void *state);
 	void (*put)(void *state, const struct cache_entry *entries, size_t n);
 	void (*drop)(void *state, int64_t id);

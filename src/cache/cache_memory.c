@@ -190,10 +190,12 @@ static void put_one(struct memory *m, const struct cache_entry *e, usec_t now)
 	m->table[bucket_of(m, e->id)] = (uint32_t)(s - m->slots);
 }
 
-static int memory_open(void **ret, const struct cache_options *options, struct error *err)
+static int memory_open(void **ret, const struct cache_options *options, const struct cache_layout *layout,
+                       struct error *err)
 {
 	struct memory *m;
 
+	(void)layout; /* nobody else looks in here */
 	if (!options->max_entries || options->max_entries > MAX_ENTRIES)
 		return error_set(err, ERR_CONFIG, "the cache must hold 1 to %d entries", MAX_ENTRIES);
 	m = xcalloc(1, sizeof(*m));

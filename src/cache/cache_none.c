@@ -1,8 +1,10 @@
 /* The cache that keeps nothing; also the template of a new driver. */
 #include "cache_driver.h"
 
-static int none_open(void **ret, const struct cache_options *options, struct error *err)
+static int none_open(void **ret, const struct cache_options *options, const struct cache_layout *layout,
+                     struct error *err)
 {
+	(void)layout;
 	(void)options;
 	(void)err;
 	*ret = NULL;

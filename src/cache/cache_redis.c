@@ -5,7 +5,7 @@
  * the server, a few hundred commands per round trip. A server that is slow, frozen or away thus costs the
  * dispatcher nothing: the queue grows to its bound, then its oldest entries are dropped and counted. What
  * was sent but not answered when a connection broke is sent again over the next one: writing an entry twice
- * is harmless.
+ * is harmless (an element of a list is then there twice, which is better than not at all).
  *
  * A server that answers but refuses an entry (memory full, no permission) is up: the entry is gone, counted,
  * and the log says so once per spell. One that cannot take commands now (loading, read-only, wrong
@@ -31,7 +31,6 @@
 #include "alloc.h"
 #include "cache_driver.h"
 #include "cache_redis_address.h"
-#include "cache_redis_layout.h"
 #include "cache_redis_link.h"
 #include "cache_redis_list.h"
 #include "cache_redis_tls.h"
@@ -64,7 +63,7 @@ struct redis {
 	/* Read-only after open. */
 	struct redis_address address;
 	struct redis_tls *tls;
-	const struct redis_layout *layout;
+	const struct cache_layout *layout;
 	usec_t ttl;
 	struct redis_dial dial, list_dial;
 	struct redis_list *list;
@@ -215,6 +214,36 @@ static void free_held_head(struct redis *r)
 	free(op_of(head));
 }
 
+static void add_put(struct redis *r, const struct cache_entry *e, usec_t ttl)
+{
+	struct buf key = BUF_INIT, value = BUF_INIT, ms = BUF_INIT;
+
+	cache_layout_key(r->layout, e, &key);
+	cache_layout_value(r->layout, e, &value);
+	/* Redis counts in milliseconds and takes no zero. */
+	buf_addi64(&ms, MAX_OF(ttl / USEC_PER_MSEC, 1));
+	if (r->layout->list)
+		redis_link_add(r->link, 3, (const char *const[]){"RPUSH", key.data, value.data},
+		               (const size_t[]){5, key.len, value.len});
+	else
+		redis_link_add(r->link, ttl ? 5 : 3,
+		               (const char *const[]){"SET", key.data, value.data, "PX", ms.data},
+		               (const size_t[]){3, key.len, value.len, 2, ms.len});
+	buf_release(&key);
+	buf_release(&value);
+	buf_release(&ms);
+}
+
+static void add_drop(struct redis *r, int64_t id)
+{
+	const struct cache_entry e = {.id = id};
+	struct buf key = BUF_INIT;
+
+	cache_layout_key(r->layout, &e, &key);
+	redis_link_add(r->link, 2, (const char *const[]){"DEL", key.data}, (const size_t[]){3, key.len});
+	buf_release(&key);
+}
+
 /* Adds a command for each held entry; those whose time is over leave. */
 static void add_held(struct redis *r)
 {
@@ -236,9 +265,9 @@ static void add_held(struct redis *r)
 			continue;
 		}
 		if (o->drop)
-			r->layout->drop(r->link, o->id);
+			add_drop(r, o->id);
 		else
-			r->layout->put(r->link, &e, left);
+			add_put(r, &e, left);
 		at = &o->item.next;
 	}
 }
@@ -372,7 +401,8 @@ static void release(struct redis *r)
 	free(r);
 }
 
-static int redis_open(void **ret, const struct cache_options *options, struct error *err)
+static int redis_open(void **ret, const struct cache_options *options, const struct cache_layout *layout,
+                      struct error *err)
 {
 	struct redis_address address;
 	struct redis_tls *tls = NULL;
@@ -390,7 +420,7 @@ static int redis_open(void **ret, const struct cache_options *options, struct er
 	r = xcalloc(1, sizeof(*r));
 	r->address = address;
 	r->tls = tls;
-	r->layout = &redis_layout_sent_message;
+	r->layout = layout;
 	r->ttl = options->ttl;
 	r->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (r->stop_fd < 0 || pthread_mutex_init(&r->peer_lock, NULL))

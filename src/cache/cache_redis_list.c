@@ -1,9 +1,9 @@
 /*
- * A page is made of steps: SCAN for some keys, MGET for their values, until the page is full, the walk ends,
+ * A page of a list is one LRANGE: elements only ever come at its end. Of keys, a page is made of steps: SCAN for some keys, MGET for their values, until the page is full, the walk ends,
  * or its share of time is used (a database full of other keys can take many steps for few entries).
  *
  * SCAN promises that a key that lives through the whole walk is seen, perhaps twice, and takes a COUNT only
- * as a hint. Two things are ours: no id comes twice within a page, and a page is never larger than asked.
+ * as a hint. Two things are ours: no entry comes twice within a page, and a page is never larger than asked.
  * For the latter, a step whose reply does not fit is repeated by the next page, which skips what this one
  * gave out. See continue_at() for why no entry is lost when keys came or went in between.
  */
@@ -16,6 +16,8 @@
 
 #include "alloc.h"
 #include "cache_driver.h"
+#include "message.h"
+#include "text.h"
 
 #define TIME_LIMIT USEC_PER_SEC           /* for a page, waiting for one's turn included */
 #define TIME_ENOUGH (300 * USEC_PER_MSEC) /* no new step after this */
@@ -25,13 +27,22 @@
 /* Keys per step at least, or a page of few entries among many other keys would take too many round trips. The
  * same for all steps of a walk, so that a repeated step ends where it did before. */
 #define COUNT_MIN 100u
+#define LIST_END (UINT64_C(1) << 32) /* more elements than a list can have */
 
 struct redis_list {
 	const struct redis_dial *dial;
-	const struct redis_layout *layout;
+	const struct cache_layout *layout;
 	pthread_mutex_t lock;
 	struct redis_link *link; /* NULL: none */
 	usec_t rest_until;
+};
+
+/* A key of an entry. Text and entry live in the page's arena. */
+struct found {
+	int64_t place; /* what orders them; >= 1 */
+	const char *key;
+	size_t len;
+	struct cache_entry entry; /* what the key tells */
 };
 
 struct walk {
@@ -41,11 +52,12 @@ struct walk {
 	usec_t deadline;
 	struct redis_cursor cursor;
 	bool ended;
-	int64_t *ids; /* of the step's reply */
+	struct found *found; /* in the step's reply */
 	size_t n;
+	int64_t *given; /* places of the page's items; as many as the limit, in its arena */
 };
 
-struct redis_list *redis_list_new(const struct redis_dial *dial, const struct redis_layout *layout)
+struct redis_list *redis_list_new(const struct redis_dial *dial, const struct cache_layout *layout)
 {
 	struct redis_list *r = xcalloc(1, sizeof(*r));
 
@@ -96,7 +108,7 @@ static uint64_t place_of(uint64_t cursor)
 }
 
 /*
- * The walk has given out the ids up to `after` of the buckets from `at` to `next`. The repeated step may
+ * The walk has given out the places up to `after` of the buckets from `at` to `next`. The repeated step may
  * have come to another place, since it ends when it has found enough keys. Up to the nearer of the two
  * places its entries above `after` are all that is missing; beyond, nothing is known, so go on from there.
  */
@@ -107,40 +119,52 @@ static uint64_t continue_at(const struct redis_cursor *before, uint64_t reached)
 	return before->next;
 }
 
-static int by_value(const void *a, const void *b)
+static int by_place(const void *a, const void *b)
 {
-	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+	int64_t x = ((const struct found *)a)->place, y = ((const struct found *)b)->place;
 
 	return (x > y) - (x < y);
 }
 
-static bool in_page(const struct walk *w, int64_t id)
+static bool in_page(const struct walk *w, int64_t place)
 {
 	for (size_t i = 0; i < w->page->n; i++)
-		if (w->page->items[i].id == id)
+		if (w->given[i] == place)
 			return true;
 	return false;
 }
 
-/* The ids of the keys that are ours and not yet given out, in order, each once. */
+/* Two keys of one hash would pass for one: with a million keys, in one of 18,000 caches. */
+static int64_t place_of_key(const struct cache_entry *e, const char *key, size_t len)
+{
+	return e->id ? e->id : (int64_t)(hash_bytes(key, len, 0) % (uint64_t)MESSAGE_ID_MAX) + 1;
+}
+
+/* The keys that are ours and not yet given out, in order, each once. */
 static void collect(struct walk *w, redisReply *const *keys, size_t n)
 {
+	struct arena *a = &w->page->arena;
 	size_t kept = 0;
 
 	w->n = 0;
-	w->ids = xreallocarray(w->ids, n + 1, sizeof(*w->ids));
+	w->found = xreallocarray(w->found, n + 1, sizeof(*w->found));
 	for (size_t i = 0; i < n; i++) {
-		int64_t id;
+		struct found f = {0};
 
-		if (keys[i]->type == REDIS_REPLY_STRING &&
-		    w->r->layout->id_of_key(keys[i]->str, keys[i]->len, &id) && id > w->cursor.after &&
-		    !in_page(w, id))
-			w->ids[w->n++] = id;
+		if (keys[i]->type != REDIS_REPLY_STRING ||
+		    !cache_layout_read_key(w->r->layout, keys[i]->str, keys[i]->len, a, &f.entry))
+			continue;
+		f.place = place_of_key(&f.entry, keys[i]->str, keys[i]->len);
+		if (f.place <= w->cursor.after || in_page(w, f.place))
+			continue;
+		f.key = arena_strndup(a, keys[i]->str, keys[i]->len);
+		f.len = keys[i]->len;
+		w->found[w->n++] = f;
 	}
-	qsort(w->ids, w->n, sizeof(*w->ids), by_value);
+	qsort(w->found, w->n, sizeof(*w->found), by_place);
 	for (size_t i = 0; i < w->n; i++)
-		if (!kept || w->ids[kept - 1] != w->ids[i])
-			w->ids[kept++] = w->ids[i];
+		if (!kept || w->found[kept - 1].place != w->found[i].place)
+			w->found[kept++] = w->found[i];
 	w->n = kept;
 }
 
@@ -176,7 +200,7 @@ static int scan(struct walk *w, struct error *err)
 	next = continue_at(&w->cursor, reached.at);
 	if (w->n > room) {
 		w->n = room;
-		w->cursor.after = w->ids[room - 1];
+		w->cursor.after = w->found[room - 1].place;
 		w->cursor.next = next;
 	} else {
 		w->cursor = (struct redis_cursor){.at = next};
@@ -187,27 +211,19 @@ static int scan(struct walk *w, struct error *err)
 
 static int get(struct walk *w, struct error *err)
 {
-	const struct redis_layout *layout = w->r->layout;
+	const struct cache_layout *layout = w->r->layout;
 	cleanup(reply_free) redisReply *r = NULL;
 	const char **argv = xreallocarray(NULL, w->n + 1, sizeof(*argv));
-	size_t *len = xreallocarray(NULL, w->n + 1, sizeof(*len)), from = 0;
-	struct buf keys = BUF_INIT;
+	size_t *len = xreallocarray(NULL, w->n + 1, sizeof(*len));
 	int rc;
 
 	argv[0] = "MGET";
 	len[0] = strlen(argv[0]);
 	for (size_t i = 0; i < w->n; i++) {
-		layout->key(&keys, w->ids[i]);
-		len[i + 1] = keys.len - from;
-		from = keys.len;
-	}
-	from = 0;
-	for (size_t i = 0; i < w->n; i++) {
-		argv[i + 1] = keys.data + from;
-		from += len[i + 1];
+		argv[i + 1] = w->found[i].key;
+		len[i + 1] = w->found[i].len;
 	}
 	rc = ask(w, w->n + 1, argv, len, &r, err);
-	buf_release(&keys);
 	free(argv);
 	free(len);
 	if (rc)
@@ -217,31 +233,69 @@ static int get(struct walk *w, struct error *err)
 
 	for (size_t i = 0; i < w->n; i++) {
 		const redisReply *value = r->element[i];
-		struct cache_entry e = {.id = w->ids[i]};
+		struct cache_entry e = w->found[i].entry;
 
 		/* NULL when it expired meanwhile or is no string. */
+		if (value->type != REDIS_REPLY_STRING ||
+		    !cache_layout_read_value(layout, value->str, value->len, &w->page->arena, &e))
+			continue;
+		w->given[w->page->n] = w->found[i].place;
+		w->page->items[w->page->n++] = e;
+	}
+	return OK;
+}
+
+/* A page of a list. What does not read as an entry takes its place, but is not given out. */
+static int range(struct walk *w, struct error *err)
+{
+	const struct cache_layout *layout = w->r->layout;
+	cleanup(reply_free) redisReply *r = NULL;
+	struct buf key = BUF_INIT, from = BUF_INIT, to = BUF_INIT;
+	int rc;
+
+	cache_layout_key(layout, &(struct cache_entry){0}, &key);
+	buf_addu64(&from, w->cursor.at);
+	buf_addu64(&to, w->cursor.at + w->limit); /* one more tells whether any follow */
+	rc = ask(w, 4, (const char *const[]){"LRANGE", key.data, from.data, to.data},
+	         (const size_t[]){6, key.len, from.len, to.len}, &r, err);
+	buf_release(&key);
+	buf_release(&from);
+	buf_release(&to);
+	if (rc)
+		return rc;
+	if (r->type != REDIS_REPLY_ARRAY || r->elements > w->limit + (size_t)1)
+		return error_set(err, ERR_TRANSIENT, "LRANGE: not the reply it should give");
+
+	w->ended = r->elements <= w->limit;
+	for (size_t i = 0; i < MIN_OF(r->elements, w->limit); i++) {
+		const redisReply *value = r->element[i];
+		struct cache_entry e = {0};
+
 		if (value->type == REDIS_REPLY_STRING &&
-		    layout->decode(value->str, value->len, &w->page->arena, &e))
+		    cache_layout_read_value(layout, value->str, value->len, &w->page->arena, &e))
 			w->page->items[w->page->n++] = e;
 	}
+	w->cursor.at += w->limit;
 	return OK;
 }
 
 static int walk(struct walk *w, struct error *err)
 {
 	usec_t enough = clock_mono() + TIME_ENOUGH;
+	bool list = w->r->layout->list;
 
 	arena_clear(&w->page->arena);
 	w->page->items = arena_calloc(&w->page->arena, w->limit, sizeof(*w->page->items));
+	w->given = arena_calloc(&w->page->arena, w->limit, sizeof(*w->given));
 	w->page->n = 0;
 	do {
-		int rc = scan(w, err);
+		int rc = list ? range(w, err) : scan(w, err);
 
 		if (rc == OK && w->n)
 			rc = get(w, err);
 		if (rc)
 			return rc;
-	} while (!w->ended && w->page->n < w->limit && !w->cursor.after && clock_mono() < enough);
+	} while (!list && !w->ended && w->page->n < w->limit && !w->cursor.after && clock_mono() < enough);
 
 	if (w->ended)
 		w->page->next[0] = '\0';
@@ -269,7 +323,7 @@ int redis_list_page(struct redis_list *r, const struct redis_peer *peer, const c
 	bool fresh;
 	int rc;
 
-	if (!redis_cursor_parse(cursor, &start))
+	if (!redis_cursor_parse(cursor, &start) || (r->layout->list && (start.after || start.at > LIST_END)))
 		return cache_bad_cursor(err);
 	rc = lock_in_time(r, err);
 	if (rc)
@@ -296,7 +350,7 @@ int redis_list_page(struct redis_list *r, const struct redis_peer *peer, const c
 		r->rest_until = clock_mono() + REST_AFTER_FAILURE;
 	pthread_mutex_unlock(&r->lock);
 
-	free(w.ids);
+	free(w.found);
 	if (rc && err) {
 		/* What the operator must change is for the writer to say; the caller may come again. */
 		error_prefix(err, "redis");

@@ -9,13 +9,14 @@
 #include <stdint.h>
 
 #include "cache.h"
-#include "cache_redis_layout.h"
+#include "cache_layout.h"
 #include "cache_redis_link.h"
 
 /*
  * Where a walk stands. `at` is the cursor of Redis' SCAN. A reply to it can hold more entries than the page
- * still takes; they are ordered by id, and `after` is then the last that was given out, `next` the cursor
- * that this reply led to. 0 as `after` means that nothing of the step at `at` was given out.
+ * still takes; they are ordered by place (the id, or where the key has none a hash of it), and `after` is then
+ * the last that was given out, `next` the cursor that this reply led to. 0 as `after` means that nothing of the
+ * step at `at` was given out. Of a list, `at` is the index of the next element.
  */
 struct redis_cursor {
 	uint64_t at;
@@ -31,7 +32,7 @@ void redis_cursor_format(const struct redis_cursor *c, char out[REDIS_CURSOR_TEX
 
 struct redis_list;
 
-struct redis_list *redis_list_new(const struct redis_dial *dial, const struct redis_layout *layout);
+struct redis_list *redis_list_new(const struct redis_dial *dial, const struct cache_layout *layout);
 void redis_list_free(struct redis_list *r);
 
 /* As cache_list(). peer: where the server was last reached. A page may come out short, even empty, and have

@@ -169,6 +169,21 @@ static void compose_redis(struct config *cfg, const struct applied *a, struct co
 	buf_release(&url);
 }
 
+/* The placeholders are the cache's business; here is what two options say together. */
+static void complete_cache(struct config *cfg, const struct applied *a, struct config_errors *errs)
+{
+	char ttl[DURATION_TEXT];
+
+	if (a->faulty[CONFIG_cache_layout] || cfg->cache_layout != CONFIG_CACHE_LIST || !cfg->cache_ttl)
+		return;
+	if (a->filled[CONFIG_cache_ttl] && !a->faulty[CONFIG_cache_ttl])
+		config_errors_add(errs,
+		                  "CACHE_TTL: %s (%s) contradicts CACHE_LAYOUT of list (%s); allowed: 0",
+		                  duration_format(cfg->cache_ttl, ttl), cfg->origin[CONFIG_cache_ttl],
+		                  cfg->origin[CONFIG_cache_layout]);
+	cfg->cache_ttl = 0;
+}
+
 static void complete_times(struct config *cfg, const struct applied *a, struct config_errors *errs)
 {
 	char timeout[DURATION_TEXT], lease[DURATION_TEXT], least[DURATION_TEXT];
@@ -235,6 +250,7 @@ void config_complete(struct config *cfg, const struct applied *a, const char *ho
 {
 	compose_database(cfg, a, errs);
 	compose_redis(cfg, a, errs);
+	complete_cache(cfg, a, errs);
 	complete_times(cfg, a, errs);
 	complete_node_id(cfg, a, host_name, errs);
 	complete_client_url(cfg);

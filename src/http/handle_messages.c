@@ -6,6 +6,7 @@
 #include "handler.h"
 #include "http_internal.h"
 #include "render.h"
+#include "text.h"
 
 #define REPLAY_STEP 1000
 
@@ -183,6 +184,27 @@ enum handled handle_stats(struct request *r, struct store_session *c)
 	return HANDLED_DONE;
 }
 
+/* Under which name an entry is shown: its id or, where the cache's layout holds none, the provider's. NULL:
+ * it has neither. */
+static const char *cached_name(const struct cache_entry *e, char id[24])
+{
+	if (!e->id)
+		return e->message_id;
+	snprintf(id, 24, "%lld", (long long)e->id);
+	return id;
+}
+
+/* A list may hold an entry twice; an object has each name once. */
+static bool shown_before(const struct cache_page *page, size_t n)
+{
+	const struct cache_entry *e = &page->items[n];
+
+	for (size_t i = 0; i < n; i++)
+		if (page->items[i].id == e->id && (e->id || text_equal(page->items[i].message_id, e->message_id)))
+			return true;
+	return false;
+}
+
 static void answer_cached(struct request *r, const struct cache_page *page)
 {
 	struct json_out j = answer_begin(&r->answer, 200, NULL);
@@ -190,11 +212,16 @@ static void answer_cached(struct request *r, const struct cache_page *page)
 
 	json_open_object(&j);
 	for (size_t i = 0; i < page->n; i++) {
-		snprintf(id, sizeof(id), "%lld", (long long)page->items[i].id);
-		json_key(&j, id);
+		const struct cache_entry *e = &page->items[i];
+		const char *name = cached_name(e, id);
+
+		if (!name || shown_before(page, i))
+			continue;
+		json_key(&j, name);
 		json_open_object(&j);
-		json_kv_str(&j, "messageId", page->items[i].message_id);
-		json_kv_time(&j, "sentAt", page->items[i].sent_at);
+		json_kv_str(&j, "messageId", e->message_id);
+		if (e->sent_at)
+			json_kv_time(&j, "sentAt", e->sent_at);
 		json_end(&j);
 	}
 	json_end(&j);

@@ -75,6 +75,27 @@ def test_sent_messages_are_in_redis(herald, sink, redis):
     assert 3000 < r("TTL", f"sent_message:{ids[0]}") <= 3600
 
 
+def test_a_list_for_other_readers(herald, sink, redis):
+    r, s = redis(), sink()
+    h = herald(WEBHOOK_URL=s.url, REDIS_URL=r.url, CACHE_LAYOUT="list", CACHE_KEY="sent:messages")
+    ids = deliver(h, s, 25, "list")
+    eventually(lambda: r("LLEN", "sent:messages") == 25, what="25 elements")
+    sent = {h.get(i)["messageId"]: h.get(i)["sentAt"] for i in ids}
+    listed = [json.loads(v) for v in r("LRANGE", "sent:messages", 0, -1)]
+    assert {e["messageId"]: e["sentAt"] for e in listed} == sent
+    assert cached(h, 7) == {e["messageId"]: e for e in listed}
+    assert r("TTL", "sent:messages") == -1
+
+
+def test_a_key_by_the_providers_id(herald, sink, redis):
+    r, s = redis(), sink()
+    h = herald(WEBHOOK_URL=s.url, REDIS_URL=r.url, CACHE_KEY="message:{messageId}", CACHE_VALUE="{sentAt}",
+               CACHE_TTL="0")
+    one = h.get(deliver(h, s, 1, "own")[0])
+    eventually(lambda: r("GET", "message:" + one["messageId"]) == one["sentAt"], what="the entry")
+    assert cached(h) == {one["messageId"]: {"messageId": one["messageId"], "sentAt": one["sentAt"]}}
+
+
 def test_two_heralds_share_one_redis(herald, sink, redis):
     r, s = redis(), sink()
     one = herald(WEBHOOK_URL=s.url, REDIS_URL=r.url)

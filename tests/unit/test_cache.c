@@ -57,6 +57,46 @@ static size_t walk(struct cache *c, uint32_t limit, unsigned *seen, size_t seen_
 	return total;
 }
 
+/* The memory cache gives back what a layout holds, so that a test with it sees what Redis would do. */
+static void test_layouts(void **state)
+{
+	struct cache_options o = {.url = "memory:", .max_entries = 10, .key = "message:{messageId}",
+	                          .value = "{sentAt}"};
+	const struct cache_entry e[] = {{.id = 1, .message_id = "a", .sent_at = 10}, {.id = 2, .sent_at = 20},
+	                                {.id = 3, .message_id = "c", .sent_at = 30}};
+	struct error err = ERROR_INIT;
+	struct cache_page p;
+	struct cache *c;
+
+	(void)state;
+	assert_int_equal(cache_open(&c, &o, &err), OK);
+	cache_put(c, e, 3);
+	cache_drop(c, 1);
+	assert_int_equal(cache_list(c, "", 10, &p, &err), OK);
+	assert_int_equal(p.n, 2);
+	assert_int_equal(p.items[0].id, 0);
+	assert_string_equal(p.items[0].message_id, "a");
+	assert_int_equal(p.items[1].sent_at, 30);
+	cache_page_release(&p);
+	cache_close(c);
+
+	o = (struct cache_options){.url = "memory:", .max_entries = 10, .list = true};
+	assert_int_equal(cache_open(&c, &o, &err), OK);
+	cache_put(c, e, 3);
+	cache_drop(c, 1);
+	assert_int_equal(cache_list(c, "", 10, &p, &err), OK);
+	assert_int_equal(p.n, 3);
+	assert_int_equal(p.items[0].id, 0);
+	assert_int_equal(p.items[0].sent_at, 10);
+	cache_page_release(&p);
+	cache_close(c);
+
+	o.ttl = USEC_PER_SEC;
+	assert_int_equal(cache_open(&c, &o, &err), ERR_CONFIG);
+	o = (struct cache_options){.url = "memory:", .max_entries = 10, .key = "x"};
+	assert_int_equal(cache_open(&c, &o, &err), ERR_CONFIG);
+}
+
 static void test_urls(void **state)
 {
 	static const char *const bad[] = {"", "memory", "mem:", "redas://:secret@h", "x:", NULL};
@@ -304,6 +344,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_urls),
+		cmocka_unit_test(test_layouts),
 		cmocka_unit_test(test_redis_may_be_left_out),
 		cmocka_unit_test(test_none_keeps_nothing),
 		cmocka_unit_test(test_put_list_drop),

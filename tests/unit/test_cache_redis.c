@@ -27,7 +27,6 @@
 #include "alloc.h"
 #include "cache.h"
 #include "cache_redis_address.h"
-#include "cache_redis_layout.h"
 #include "cache_redis_list.h"
 #include "log.h"
 #include "text.h"
@@ -314,69 +313,6 @@ static void test_address(void **state)
 	}
 }
 
-static void test_values(void **state)
-{
-	const struct redis_layout *l = &redis_layout_sent_message;
-	static const char *const bad[] = {
-		"", "x", "{}", "[]", "null", "7", "\"x\"", "{\"messageId\":\"a\"}", "{\"messageId\":7,\"sentAt\":null}",
-		"{\"messageId\":\"a\",\"sentAt\":\"yesterday\"}", "{\"messageId\":\"a\",\"sentAt\":7}",
-		"{\"messageId\":\"a\",\"messageId\":\"b\",\"sentAt\":null}",
-		"{\"messageId\":\"a\\u0000b\",\"sentAt\":null}", "{\"messageId\":\"a\",\"sentAt\":null",
-		"{\"messageId\":\"a\",\"sentAt\":null}x", "{\"messageId\":\"\xff\",\"sentAt\":null}",
-	};
-	struct cache_entry e = {.id = 5, .message_id = "a\"b", .sent_at = SENT_AT}, back;
-	struct arena a = ARENA_INIT;
-	struct buf b = BUF_INIT;
-
-	(void)state;
-	l->encode(&b, &e);
-	assert_string_equal(b.data, "{\"messageId\":\"a\\\"b\",\"sentAt\":\"2026-01-02T03:04:05.678Z\"}");
-	assert_true(l->decode(b.data, b.len, &a, &back));
-	assert_string_equal(back.message_id, "a\"b");
-	assert_int_equal(back.sent_at, SENT_AT);
-
-	buf_clear(&b);
-	e = (struct cache_entry){.id = 5};
-	l->encode(&b, &e);
-	assert_string_equal(b.data, "{\"messageId\":null,\"sentAt\":null}");
-	assert_true(l->decode(b.data, b.len, &a, &back));
-	assert_null(back.message_id);
-	assert_int_equal(back.sent_at, 0);
-
-	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
-		if (l->decode(bad[i], strlen(bad[i]), &a, &back))
-			fail_msg("taken: %s", bad[i]);
-
-	/* Longer than any value of ours: not even looked at. */
-	buf_clear(&b);
-	buf_addstr(&b, "{\"messageId\":null,\"sentAt\":null");
-	while (b.len < REDIS_VALUE_MAX)
-		buf_addch(&b, ' ');
-	buf_addch(&b, '}');
-	assert_false(l->decode(b.data, b.len, &a, &back));
-	buf_release(&b);
-	arena_release(&a);
-}
-
-static void test_keys(void **state)
-{
-	const struct redis_layout *l = &redis_layout_sent_message;
-	static const char *const bad[] = {"", "sent_message:", "sent_message:0", "sent_message:07",
-	                                  "sent_message:-1", "sent_message:1x", "sent_message:+1",
-	                                  "sent_message:9007199254740992", "xsent_message:1", "sent_message"};
-	struct buf b = BUF_INIT;
-	int64_t id = 0;
-
-	(void)state;
-	l->key(&b, INT64_C(9007199254740991));
-	assert_string_equal(b.data, "sent_message:9007199254740991");
-	assert_true(l->id_of_key(b.data, b.len, &id));
-	assert_int_equal(id, INT64_C(9007199254740991));
-	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
-		assert_false(l->id_of_key(bad[i], strlen(bad[i]), &id));
-	buf_release(&b);
-}
-
 static void test_cursors(void **state)
 {
 	static const char *const good[] = {"", "1", "18446744073709551615", "0:1:0", "7:9007199254740991:0",
@@ -449,6 +385,103 @@ static void test_put_list_drop(void **state)
 	assert_int_equal(list_code(c, "x"), ERR_INVALID);
 	assert_int_equal(list_code(c, "0"), ERR_INVALID);
 	cache_close(c);
+	server_end(&s);
+}
+
+/* What others find there, and what /cached gets of it. */
+static const struct {
+	const char *key, *value;
+	bool list;
+	usec_t ttl;
+	const char *ask, *holds; /* for id 1 */
+	bool id, message_id, sent_at;
+} layouts[] = {
+	{"{id}", "sent", false, 1800 * USEC_PER_SEC, "GET 1", "sent", true, false, false},
+	{"{uuid}", "{\"sendingTime\":\"{sentAt}\",\"messageId\":\"{messageId}\"}", false, 300 * USEC_PER_SEC,
+	 "GET 3087ef33-a419-8af3-9223-8a63ee9d446d",
+	 "{\"sendingTime\":\"2026-01-02T03:04:05.679Z\",\"messageId\":\"provider-1\"}", true, true, true},
+	{"message:{messageId}", "{sentAt}", false, 0, "GET message:provider-1", "2026-01-02T03:04:05.679Z", false,
+	 true, true},
+	{"sent:messages", NULL, true, 0, "LINDEX sent:messages 0",
+	 "{\"messageId\":\"provider-1\",\"sentAt\":\"2026-01-02T03:04:05.679Z\"}", false, true, true},
+};
+#define ENTRIES 250
+
+static void check_layout_entry(size_t n, const struct cache_entry *e, unsigned *seen)
+{
+	int64_t id = e->id;
+
+	assert_int_equal(e->id != 0, layouts[n].id);
+	assert_int_equal(e->message_id != NULL, layouts[n].message_id);
+	assert_int_equal(e->sent_at != 0, layouts[n].sent_at);
+	if (e->message_id)
+		id = strtol(e->message_id + strlen("provider-"), NULL, 10);
+	assert_in_range(id, 1, ENTRIES);
+	if (e->sent_at)
+		assert_int_equal(e->sent_at, SENT_AT + id * USEC_PER_MSEC);
+	seen[id]++;
+}
+
+static void test_layouts(void **state)
+{
+	struct server s = {0};
+	char url[64];
+
+	(void)state;
+	server_start(&s);
+	snprintf(url, sizeof(url), "redis://127.0.0.1:%d", s.port);
+	for (size_t n = 0; n < ARRAY_SIZE(layouts); n++) {
+		struct cache_options o = {.url = url, .ttl = layouts[n].ttl, .list = layouts[n].list,
+		                          .key = layouts[n].key, .value = layouts[n].value};
+		struct cache_entry anonymous = {.id = 7777, .sent_at = SENT_AT};
+		struct error err = ERROR_INIT;
+		unsigned seen[ENTRIES + 1] = {0};
+		struct cache_page p;
+		char cursor[64] = "";
+		struct cache *c;
+
+		assert_string_equal(ask(&s, "FLUSHALL"), "OK");
+		assert_string_equal(ask(&s, "MSET note x 0 y message: z sent:other q"), "OK");
+		assert_int_equal(cache_open(&c, &o, &err), OK);
+		await_health(c, CACHE_UP);
+		for (int64_t id = 1; id <= ENTRIES; id++)
+			put(c, id);
+		if (layouts[n].list)
+			await_answer(&s, "250", "LLEN sent:messages");
+		else
+			await_size(&s, ENTRIES + 4);
+		assert_string_equal(ask(&s, layouts[n].ask), layouts[n].holds);
+		if (layouts[n].ttl)
+			assert_true(strtol(ask(&s, "TTL %s", layouts[n].ask + 4), NULL, 10) >
+			            layouts[n].ttl / USEC_PER_SEC - 60);
+		else
+			assert_string_equal(ask(&s, "TTL %s", layouts[n].list ? "sent:messages" :
+			                                                        layouts[n].ask + 4), "-1");
+		do {
+			assert_int_equal(cache_list(c, cursor, 7, &p, &err), OK);
+			assert_true(p.n <= 7);
+			for (size_t i = 0; i < p.n; i++)
+				check_layout_entry(n, &p.items[i], seen);
+			if (layouts[n].list && !*cursor)
+				assert_string_equal(p.items[6].message_id, "provider-7");
+			memcpy(cursor, p.next, sizeof(cursor));
+			cache_page_release(&p);
+		} while (*cursor);
+		for (int i = 1; i <= ENTRIES; i++)
+			assert_int_equal(seen[i], 1);
+
+		/* Dropped where the id leads to the key; without a place when the key wants what is unknown. */
+		cache_drop(c, 1);
+		cache_put(c, &anonymous, 1);
+		put(c, 9999);
+		if (layouts[n].list)
+			await_answer(&s, "252", "LLEN sent:messages");
+		else
+			await_size(&s, ENTRIES + 5);
+		assert_int_equal(list_code(c, "x"), ERR_INVALID);
+		assert_int_equal(list_code(c, "7:8:9"), layouts[n].list ? ERR_INVALID : OK);
+		cache_close(c);
+	}
 	server_end(&s);
 }
 
@@ -1001,10 +1034,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_address),
-		cmocka_unit_test(test_values),
-		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_cursors),
 		cmocka_unit_test(test_put_list_drop),
+		cmocka_unit_test(test_layouts),
 		cmocka_unit_test(test_ttl),
 		cmocka_unit_test(test_closing_writes_what_waits),
 		cmocka_unit_test(test_database_index),

@@ -641,6 +641,26 @@ static void test_contradictions(void **state)
 	              "(default); allowed: more than 40s, or 0");
 }
 
+static void test_a_list_has_no_ttl(void **state)
+{
+	struct fixture *f = *state;
+
+	add_env(f, "CACHE_LAYOUT=list");
+	load_good(f);
+	assert_int_equal(f->cfg.cache_layout, CONFIG_CACHE_LIST);
+	assert_int_equal(f->cfg.cache_ttl, 0);
+}
+
+static void test_a_list_with_a_ttl(void **state)
+{
+	struct fixture *f = *state;
+
+	add_env(f, "CACHE_LAYOUT=list");
+	add_env(f, "CACHE_TTL=1h");
+	expect_errors(f, "CACHE_TTL: 1h (env CACHE_TTL) contradicts CACHE_LAYOUT of list (env CACHE_LAYOUT); "
+	                 "allowed: 0");
+}
+
 static void test_lease_just_long_enough(void **state)
 {
 	struct fixture *f = *state;
@@ -847,6 +867,8 @@ int main(void)
 		T(test_redis_parts),
 		T(test_contradictions),
 		T(test_lease_just_long_enough),
+		T(test_a_list_has_no_ttl),
+		T(test_a_list_with_a_ttl),
 		T(test_faulty_option_causes_no_second_complaint),
 		T(test_unfit_host_name),
 		T(test_rest_of_arguments),
