@@ -103,6 +103,9 @@ void my_batch_release(struct my_batch *b);
  * my_commit() releases it before the COMMIT, which fails in any other transaction.
  */
 int my_run(struct my_session *s, struct my_batch *b, struct error *err);
+/* After ERR_UNCERTAIN: the same on a new connection, again and again for a few seconds, so that it can be
+ * found out what became of the transaction. */
+int my_run_anew(struct my_session *s, struct my_batch *b, struct error *err);
 /* Takes the open transaction back. */
 void my_abandon(struct my_session *s);
 

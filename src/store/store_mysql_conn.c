@@ -20,6 +20,9 @@
 #define TRIES 5
 #define BACKOFF_MIN (50 * USEC_PER_MSEC)
 #define BACKOFF_MAX USEC_PER_SEC
+/* How long to look for what became of a commit: a server that crashed needs a moment to come back. */
+#define RESOLVE_PATIENCE (3 * USEC_PER_SEC)
+#define RESOLVE_PAUSE (50 * USEC_PER_MSEC)
 /* A message's texts, escaped, must fit into one packet. */
 #define PACKET_MIN (1 << 20)
 #define PACKET_WANTED (4 << 20)
@@ -313,6 +316,24 @@ static int ready(struct my_session *s, struct error *err)
 	s->backoff = MIN_OF(MAX_OF(2 * s->backoff, BACKOFF_MIN), BACKOFF_MAX);
 	s->retry_at = clock_mono() + s->backoff / 2 + (usec_t)(random_unit() * (double)s->backoff / 2);
 	return ERR_TRANSIENT;
+}
+
+int my_run_anew(struct my_session *s, struct my_batch *b, struct error *err)
+{
+	const usec_t deadline = clock_mono() + RESOLVE_PATIENCE;
+	int rc;
+
+	for (;;) {
+		rc = s->handle ? OK : my_connect(s, err);
+		if (!rc)
+			rc = my_run(s, b, err);
+		if (!rc || clock_mono() > deadline)
+			break;
+		my_disconnect(s);
+		usleep(RESOLVE_PAUSE);
+	}
+	s->again = false; /* for the caller to say */
+	return rc;
 }
 
 /* --- batches ---------------------------------------------------------------------------------------------- */
