@@ -30,6 +30,12 @@ static int on_prereq(void *arg, char *remote_ip, char *local_ip, int remote_port
 		s->resend_refused = true;
 		return CURL_PREREQFUNC_ABORT;
 	}
+	/* libcurl's own limit counts from when it comes to the request. A process that was stopped before that
+	 * would send what has been taken from it meanwhile. */
+	if (clock_mono() - s->started > s->config->timeout) {
+		s->refused = "its time was over before it could be sent";
+		return CURL_PREREQFUNC_ABORT;
+	}
 	s->begun = true;
 	return CURL_PREREQFUNC_OK;
 }

@@ -14,8 +14,7 @@ FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 INTERVAL = 0.2
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("mode", ["at-least-once", "strict"])
+@pytest.mark.parametrize("mode", ["at-least-once", pytest.param("strict", marks=pytest.mark.long)])
 def test_a_node_is_frozen_beyond_its_lease(database, nodes, sink, mode):
     """SIGSTOP until others have taken its messages, then SIGCONT: what it has to say then is weighed by the
     fence, and it sends nothing of what is no longer its own."""
@@ -44,14 +43,16 @@ def test_a_node_is_frozen_beyond_its_lease(database, nodes, sink, mode):
     stats = cl.drain()
     cl.stop()
     c.check_counts(cl, stats)
-    twice, parked = c.check_ledger(cl, load, s, strict=mode == "strict")
-    assert parked if mode == "strict" else twice, "nothing was in flight: the test shows nothing"
+    c.check_ledger(cl, load, s, strict=mode == "strict")
 
     # What n1 sent after its sleep it had claimed after its sleep, too.
     ids = {content: i for i, content, _ in database.messages()}
     attempts = collections.defaultdict(list)
     for a in database.attempts():
         attempts[a.message].append(a)
+    # Not whether any is parked, or was sent twice: an answer that waited for n1 still counts as a success.
+    assert any(a.verdict == c.LOST for of_one in attempts.values() for a in of_one), \
+        "nothing was in flight: the test shows nothing"
     for r in s.requests:
         if "n1" in r.line and r.at > thawed:
             of_this = attempts[ids[r.json["content"]]]
@@ -74,7 +75,8 @@ def test_clocks_an_hour_apart(database, nodes, sink):
     load = c.Created(behind, 120)
     right.scheduler("start")
     # Killed when it has one in flight.
-    eventually(lambda: database.runs()[-1][2] == ahead.name, step=0.001, what="a beat of the node ahead")
+    eventually(lambda: (runs := database.runs()) and runs[-1][2] == ahead.name, step=0.001,
+               what="a beat of the node ahead")
     cl.kill(ahead)
     died = time.time()
     stalls = c.Stalls()

@@ -221,6 +221,34 @@ static void read_then_reset(struct conn *c)
 		reset(c);
 }
 
+static void answer(struct conn *c)
+{
+	while (hear(c) && say(c, OK_ANSWER))
+		;
+}
+
+/* What a process does that is stopped between the start and the first write: as if it had never begun. */
+static void test_too_late_to_be_sent(void **state)
+{
+	struct server *s = server_start(answer);
+	struct client c;
+
+	(void)state;
+	client_open(&c, s->port, impatient());
+	client_post(&c, "first");
+	assert_int_equal(c.end, ATTEMPT_ANSWERED);
+	assert_true(client_start(&c, "late"));
+	usleep(400 * USEC_PER_MSEC);
+	client_finish(&c);
+	assert_int_equal(c.end, ATTEMPT_NOT_SENT);
+	assert_string_equal(c.error, "its time was over before it could be sent");
+	assert_int_equal(server_seen(s, "late"), 0);
+	client_post(&c, "next");
+	assert_int_equal(c.end, ATTEMPT_ANSWERED);
+	client_close(&c);
+	server_stop(s);
+}
+
 static void test_reset_on_first_request(void **state)
 {
 	struct client c;
@@ -553,6 +581,7 @@ int main(void)
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_no_such_host),
 		cmocka_unit_test(test_connect_timeout),
+		cmocka_unit_test(test_too_late_to_be_sent),
 		cmocka_unit_test(test_reset_on_first_request),
 		cmocka_unit_test(test_never_answers),
 		cmocka_unit_test(test_one_byte_at_a_time),
