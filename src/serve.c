@@ -30,6 +30,7 @@
 #include "dispatch.h"
 #include "error.h"
 #include "http.h"
+#include "leasing.h"
 #include "metrics.h"
 #include "presence.h"
 #include "seed.h"
@@ -50,6 +51,7 @@ struct server {
 	struct cache *cache;
 	struct writer *writer;
 	struct dispatch *dispatch; /* NULL with role api */
+	struct leasing *leasing;   /* NULL with role worker */
 	struct http *http;
 	struct presence *presence;
 	_Atomic bool hurried;
@@ -135,6 +137,23 @@ static int open_cache(struct server *s, struct error *err)
 	return cache_open(&s->cache, &options, err);
 }
 
+static struct delivery_policy policy_of(const struct config *cfg)
+{
+	struct delivery_policy p = {
+		.max_attempts = (int)cfg->max_attempts,
+		.backoff_n = cfg->retry_backoff.n,
+		.strict = cfg->delivery_mode == CONFIG_DELIVERY_STRICT,
+		.retry_free = cfg->retry_pacing == CONFIG_PACING_FREE,
+	};
+
+	static_assert(sizeof(p.success) == sizeof(cfg->webhook_success.bits),
+	              "both are a bitmap of the same codes");
+	static_assert(RETRY_STEPS_MAX == DURATION_LIST_MAX, "all configured steps fit");
+	memcpy(p.success, cfg->webhook_success.bits, sizeof(p.success));
+	memcpy(p.backoff, cfg->retry_backoff.at, cfg->retry_backoff.n * sizeof(usec_t));
+	return p;
+}
+
 static int open_dispatch(struct server *s, struct error *err)
 {
 	const struct config *cfg = s->cfg;
@@ -149,12 +168,7 @@ static int open_dispatch(struct server *s, struct error *err)
 		.webhook_timeout = cfg->webhook_timeout,
 		.webhook_ca_file = cfg->webhook_ca_file,
 		.message_id_from = cfg->webhook_message_id,
-		.policy = {
-			.max_attempts = (int)cfg->max_attempts,
-			.backoff_n = cfg->retry_backoff.n,
-			.strict = cfg->delivery_mode == CONFIG_DELIVERY_STRICT,
-			.retry_free = cfg->retry_pacing == CONFIG_PACING_FREE,
-		},
+		.policy = policy_of(cfg),
 		.order = cfg->message_order == CONFIG_ORDER_LIFO ? ORDER_LIFO : ORDER_FIFO,
 		.max_content = (size_t)cfg->message_max_content_length,
 		.concurrency = (size_t)cfg->send_concurrency,
@@ -164,14 +178,27 @@ static int open_dispatch(struct server *s, struct error *err)
 		.alert_after = (uint32_t)cfg->alert_iteration_count,
 	};
 
-	static_assert(sizeof(options.policy.success) == sizeof(cfg->webhook_success.bits),
-	              "both are a bitmap of the same codes");
-	static_assert(RETRY_STEPS_MAX == DURATION_LIST_MAX, "all configured steps fit");
-	memcpy(options.policy.success, cfg->webhook_success.bits, sizeof(options.policy.success));
-	memcpy(options.policy.backoff, cfg->retry_backoff.at, cfg->retry_backoff.n * sizeof(usec_t));
 	if (cfg->role == CONFIG_ROLE_API)
 		return OK;
 	return dispatch_open(&s->dispatch, &options, err);
+}
+
+/* For senders outside this process. */
+static void open_leasing(struct server *s)
+{
+	const struct config *cfg = s->cfg;
+
+	if (cfg->role == CONFIG_ROLE_WORKER)
+		return;
+	s->leasing = leasing_new(&(struct leasing_options){
+		.cache = s->cache,
+		.metrics = s->metrics,
+		.owner = s->dispatch ? dispatch_owner(s->dispatch) : NULL,
+		.policy = policy_of(cfg),
+		.order = cfg->message_order == CONFIG_ORDER_LIFO ? ORDER_LIFO : ORDER_FIFO,
+		.lease = cfg->lease_duration,
+		.max_lost_claims = (int)cfg->max_lost_claims,
+	});
 }
 
 static const char *const roles[] = {"all", "api", "worker"};
@@ -207,6 +234,7 @@ static int open_http(struct server *s, struct error *err)
 		.cache = s->cache,
 		.redis = *cfg->redis_url,
 		.dispatch = s->dispatch,
+		.leasing = s->leasing,
 		.metrics = s->metrics,
 	};
 
@@ -234,7 +262,10 @@ static int start(struct server *s, struct error *err)
 	metrics_add_process(s->metrics);
 	if ((rc = open_store(s, err)) || (rc = open_cache(s, err)) ||
 	    (rc = writer_start(&s->writer, s->store, WRITER_MAX_WAITING, err)) ||
-	    (rc = open_dispatch(s, err)) || (rc = open_http(s, err)))
+	    (rc = open_dispatch(s, err)))
+		return rc;
+	open_leasing(s);
+	if ((rc = open_http(s, err)))
 		return rc;
 	if ((s->dispatch && (rc = dispatch_start(s->dispatch, err))) || (rc = http_start(s->http, err)))
 		return rc;
@@ -331,6 +362,7 @@ static void stop(struct server *s)
 	presence_stop(s->presence);
 	/* In the reverse order of use: the API refers to all of them. */
 	http_close(s->http);
+	leasing_free(s->leasing);
 	if (s->dispatch)
 		dispatch_close(s->dispatch);
 	if (s->cache)

@@ -24,6 +24,7 @@ struct store;
 struct writer;
 struct cache;
 struct dispatch;
+struct leasing;
 struct metrics;
 
 struct http_options {
@@ -48,6 +49,7 @@ struct http_options {
 	struct cache *cache;       /* may be NULL: /cached answers an empty page */
 	bool redis;                /* the cache is Redis: /health reports it, else it says "disabled" */
 	struct dispatch *dispatch; /* may be NULL (role api): "run now" answers 503 */
+	struct leasing *leasing;   /* may be NULL: the lease routes are not there */
 	struct metrics *metrics;
 };
 

@@ -25,7 +25,7 @@ const char *method_name(enum method m); /* "GET", …, "other" */
 
 enum access { ACCESS_OPEN, ACCESS_MESSAGES, ACCESS_SCHEDULER };
 #define ACCESS_COUNT 3
-enum body_kind { BODY_NONE, BODY_JSON, BODY_OPTIONAL_JSON, BODY_BATCH };
+enum body_kind { BODY_NONE, BODY_JSON, BODY_OPTIONAL_JSON, BODY_BATCH, BODY_LARGE_JSON };
 enum place { PLACE_INLINE, PLACE_WORKER, PLACE_ANYWAY };
 
 /* What a handler leaves behind. */
