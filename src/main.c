@@ -3,6 +3,7 @@
  */
 #include "cli.h"
 #include "http.h"
+#include "profile.h"
 #include "serve.h"
 #include "store.h"
 #include "url.h"
@@ -24,15 +25,22 @@ static int migrate(const struct config *cfg, struct cli_migration *ret, struct e
 	return OK;
 }
 
-static int openapi(const struct config *cfg maybe_unused, struct buf *out, struct error *err maybe_unused)
+/* With a profile, the document of its routes: herald's own is had without. */
+static int openapi(const struct config *cfg, struct buf *out, struct error *err maybe_unused)
 {
-	http_openapi(out, HERALD_VERSION);
+	const struct profile *p = profile_find(cfg->profile);
+
+	if (p)
+		profile_openapi(p, cfg, HERALD_VERSION, out);
+	else
+		http_openapi(out, HERALD_VERSION);
 	return OK;
 }
 
 int main(int argc, char **argv)
 {
-	static const struct cli_host host = {.serve = serve, .migrate = migrate, .openapi = openapi};
+	const struct cli_host host = {
+		.presets = profile_presets(), .serve = serve, .migrate = migrate, .openapi = openapi};
 
 	return cli_main(argc, argv, &host);
 }

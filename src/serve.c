@@ -30,9 +30,9 @@
 #include "dispatch.h"
 #include "error.h"
 #include "http.h"
-#include "leasing.h"
 #include "metrics.h"
 #include "presence.h"
+#include "profile.h"
 #include "seed.h"
 #include "store.h"
 #include "thread.h"
@@ -51,9 +51,9 @@ struct server {
 	struct cache *cache;
 	struct writer *writer;
 	struct dispatch *dispatch; /* NULL with role api */
-	struct leasing *leasing;   /* NULL with role worker */
 	struct http *http;
 	struct presence *presence;
+	struct profile_context profile; /* .profile is NULL without one */
 	_Atomic bool hurried;
 };
 
@@ -137,23 +137,6 @@ static int open_cache(struct server *s, struct error *err)
 	return cache_open(&s->cache, &options, err);
 }
 
-static struct delivery_policy policy_of(const struct config *cfg)
-{
-	struct delivery_policy p = {
-		.max_attempts = (int)cfg->max_attempts,
-		.backoff_n = cfg->retry_backoff.n,
-		.strict = cfg->delivery_mode == CONFIG_DELIVERY_STRICT,
-		.retry_free = cfg->retry_pacing == CONFIG_PACING_FREE,
-	};
-
-	static_assert(sizeof(p.success) == sizeof(cfg->webhook_success.bits),
-	              "both are a bitmap of the same codes");
-	static_assert(RETRY_STEPS_MAX == DURATION_LIST_MAX, "all configured steps fit");
-	memcpy(p.success, cfg->webhook_success.bits, sizeof(p.success));
-	memcpy(p.backoff, cfg->retry_backoff.at, cfg->retry_backoff.n * sizeof(usec_t));
-	return p;
-}
-
 static int open_dispatch(struct server *s, struct error *err)
 {
 	const struct config *cfg = s->cfg;
@@ -168,7 +151,12 @@ static int open_dispatch(struct server *s, struct error *err)
 		.webhook_timeout = cfg->webhook_timeout,
 		.webhook_ca_file = cfg->webhook_ca_file,
 		.message_id_from = cfg->webhook_message_id,
-		.policy = policy_of(cfg),
+		.policy = {
+			.max_attempts = (int)cfg->max_attempts,
+			.backoff_n = cfg->retry_backoff.n,
+			.strict = cfg->delivery_mode == CONFIG_DELIVERY_STRICT,
+			.retry_free = cfg->retry_pacing == CONFIG_PACING_FREE,
+		},
 		.order = cfg->message_order == CONFIG_ORDER_LIFO ? ORDER_LIFO : ORDER_FIFO,
 		.max_content = (size_t)cfg->message_max_content_length,
 		.concurrency = (size_t)cfg->send_concurrency,
@@ -178,27 +166,14 @@ static int open_dispatch(struct server *s, struct error *err)
 		.alert_after = (uint32_t)cfg->alert_iteration_count,
 	};
 
+	static_assert(sizeof(options.policy.success) == sizeof(cfg->webhook_success.bits),
+	              "both are a bitmap of the same codes");
+	static_assert(RETRY_STEPS_MAX == DURATION_LIST_MAX, "all configured steps fit");
+	memcpy(options.policy.success, cfg->webhook_success.bits, sizeof(options.policy.success));
+	memcpy(options.policy.backoff, cfg->retry_backoff.at, cfg->retry_backoff.n * sizeof(usec_t));
 	if (cfg->role == CONFIG_ROLE_API)
 		return OK;
 	return dispatch_open(&s->dispatch, &options, err);
-}
-
-/* For senders outside this process. */
-static void open_leasing(struct server *s)
-{
-	const struct config *cfg = s->cfg;
-
-	if (cfg->role == CONFIG_ROLE_WORKER)
-		return;
-	s->leasing = leasing_new(&(struct leasing_options){
-		.cache = s->cache,
-		.metrics = s->metrics,
-		.owner = s->dispatch ? dispatch_owner(s->dispatch) : NULL,
-		.policy = policy_of(cfg),
-		.order = cfg->message_order == CONFIG_ORDER_LIFO ? ORDER_LIFO : ORDER_FIFO,
-		.lease = cfg->lease_duration,
-		.max_lost_claims = (int)cfg->max_lost_claims,
-	});
 }
 
 static const char *const roles[] = {"all", "api", "worker"};
@@ -214,9 +189,19 @@ static int open_http(struct server *s, struct error *err)
 		join_keys(&cfg->messages_api_keys, &messages);
 	join_keys(&cfg->scheduler_api_keys, &scheduler);
 
+	struct route_source sources[PROFILE_LISTENERS_MAX];
+	struct http_listener listeners[PROFILE_LISTENERS_MAX];
+	size_t listeners_n = 0;
+
+	if (s->profile.profile)
+		listeners_n = profile_listen(s->profile.profile, cfg, sources, listeners);
+
 	struct http_options options = {
 		.host = cfg->server_host,
 		.port = (int)cfg->server_port,
+		.listeners = listeners,
+		.listeners_n = listeners_n,
+		.profile = &s->profile,
 		.api_threads = (unsigned)cfg->api_threads,
 		.workers = (unsigned)cfg->store_workers,
 		.max_connections = (unsigned)cfg->api_max_connections,
@@ -234,7 +219,6 @@ static int open_http(struct server *s, struct error *err)
 		.cache = s->cache,
 		.redis = *cfg->redis_url,
 		.dispatch = s->dispatch,
-		.leasing = s->leasing,
 		.metrics = s->metrics,
 	};
 
@@ -262,10 +246,7 @@ static int start(struct server *s, struct error *err)
 	metrics_add_process(s->metrics);
 	if ((rc = open_store(s, err)) || (rc = open_cache(s, err)) ||
 	    (rc = writer_start(&s->writer, s->store, WRITER_MAX_WAITING, err)) ||
-	    (rc = open_dispatch(s, err)))
-		return rc;
-	open_leasing(s);
-	if ((rc = open_http(s, err)))
+	    (rc = open_dispatch(s, err)) || (rc = open_http(s, err)))
 		return rc;
 	if ((s->dispatch && (rc = dispatch_start(s->dispatch, err))) || (rc = http_start(s->http, err)))
 		return rc;
@@ -282,9 +263,14 @@ static void log_ready(const struct server *s)
 	url_redact(&webhook, cfg->webhook_url, strlen(cfg->webhook_url));
 	log_info("herald is ready", kv_str("version", HERALD_VERSION), kv_str("api", http_url(s->http)),
 	         kv_str("database", database.data), kv_str("webhook", webhook.data),
-	         kv_str("node", cfg->node_id), kv_int("pid", getpid()));
+	         kv_str("node", cfg->node_id), kv_str("profile", *cfg->profile ? cfg->profile : NULL),
+	         kv_int("pid", getpid()));
 	if (!cfg->messages_api_keys.n && cfg->role != CONFIG_ROLE_WORKER)
 		log_warn("MESSAGES_API_KEY is not set: the message routes refuse every request");
+	if (s->profile.profile && profile_is_open(s->profile.profile, cfg))
+		log_warn("the routes of the profile are open to everybody who reaches the port; PROFILE_AUTH=required "
+		         "closes them with herald's keys",
+		         kv_str("profile", cfg->profile));
 	if (!cfg->scheduler_api_keys.n)
 		log_warn("SCHEDULER_API_KEY is not set: the scheduler routes refuse every request");
 }
@@ -362,7 +348,6 @@ static void stop(struct server *s)
 	presence_stop(s->presence);
 	/* In the reverse order of use: the API refers to all of them. */
 	http_close(s->http);
-	leasing_free(s->leasing);
 	if (s->dispatch)
 		dispatch_close(s->dispatch);
 	if (s->cache)
@@ -376,7 +361,7 @@ static void stop(struct server *s)
 
 int serve(const struct config *cfg)
 {
-	struct server s = {.cfg = cfg};
+	struct server s = {.cfg = cfg, .profile = {profile_find(cfg->profile), cfg}};
 	struct error err = ERROR_INIT;
 	int code = CLI_DONE, signum;
 	sigset_t set;

@@ -40,6 +40,7 @@ static int load_config(struct cli *c)
 	struct config_flag own[COMMAND_FLAGS_MAX + 2] = {{0}};
 	struct config_sources sources = {
 		.argc = c->argc, .argv = c->argv, .command_flags = own, .environ = environ,
+		.presets = c->host->presets,
 	};
 	struct config_errors errors = CONFIG_ERRORS_INIT;
 	size_t n = 0;

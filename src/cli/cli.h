@@ -26,6 +26,9 @@ struct cli_migration {
 /* Functions of the composition root; any may be NULL, then the command says that this build lacks it.
  * The configuration is the caller's. All run on the main thread. */
 struct cli_host {
+	/* What HERALD_PROFILE may name, ended by NULL. */
+	const struct config_preset *const *presets;
+
 	/* Runs the server until it is told to stop. The configuration has passed config_check_serve().
 	 * Returns an exit code and has reported its errors itself. */
 	int (*serve)(const struct config *cfg);

@@ -111,6 +111,9 @@ static void compose_database(struct config *cfg, const struct applied *a, struct
 
 	if (!parts_count(cfg, a, CONFIG_database_url, &part, errs))
 		return;
+	/* A preset that knows the kind of database names none yet. */
+	if (a->layer[part] == LAYER_PRESET && !a->filled[CONFIG_db_name])
+		return;
 	if (!a->filled[CONFIG_db_driver])
 		config_errors_add(errs, "DB_DRIVER: not set, but needed by %s (%s); allowed: %s",
 		                  options[part].env, cfg->origin[part],
@@ -119,7 +122,7 @@ static void compose_database(struct config *cfg, const struct applied *a, struct
 		needs(cfg, part, CONFIG_db_name, errs);
 	if (text_equal(cfg->db_driver, "sqlite")) {
 		for (size_t i = 0; i < ARRAY_SIZE(network_parts); i++)
-			if (a->filled[network_parts[i]])
+			if (a->filled[network_parts[i]] && a->layer[network_parts[i]] > LAYER_PRESET)
 				config_errors_add(errs, "%s: set (%s), but DB_DRIVER is sqlite (%s)",
 				                  options[network_parts[i]].env,
 				                  cfg->origin[network_parts[i]], cfg->origin[CONFIG_db_driver]);
@@ -138,7 +141,13 @@ static void compose_database(struct config *cfg, const struct applied *a, struct
 		add_host(&url, cfg->db_host[0] ? cfg->db_host : "localhost", cfg->db_port);
 		buf_addch(&url, '/');
 		url_encode(&url, cfg->db_name, strlen(cfg->db_name));
+		if (cfg->db_sslmode[0])
+			buf_addf(&url, "?sslmode=%s", cfg->db_sslmode);
 	}
+	if (cfg->db_sslmode[0] && !text_equal(cfg->db_driver, "postgres"))
+		config_errors_add(errs, "DB_SSLMODE: set (%s), but DB_DRIVER is %s (%s); allowed: with postgres",
+		                  cfg->origin[CONFIG_db_sslmode], cfg->db_driver[0] ? cfg->db_driver : "not set",
+		                  cfg->origin[CONFIG_db_driver]);
 	if (errs->n == errors)
 		finish_url(cfg, CONFIG_database_url, &cfg->database_url, &url, URL_DATABASE, part, errs);
 	explicit_bzero(url.data, url.len);

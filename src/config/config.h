@@ -2,8 +2,9 @@
  * Configuration: one struct of checked, typed values, loaded once at start and then read-only (so it
  * may be shared by all threads). The options themselves are listed in options.def.
  *
- * Sources, weakest first: defaults, the YAML file (--config or HERALD_CONFIG), .env in the working
- * directory, the environment, flags. Loading takes everything it reads as arguments and reports all
+ * Sources, weakest first: defaults, those of a preset (--profile or HERALD_PROFILE, preset.h) and its own
+ * configuration file, the YAML file (--config or HERALD_CONFIG), .env in the working directory, the
+ * environment, flags. Loading takes everything it reads as arguments and reports all
  * problems at once, each as one line that names the key, its origin and what is allowed. Secret values
  * never occur in those lines, nor in anything printed here.
  */
@@ -25,6 +26,7 @@ enum config_order { CONFIG_ORDER_FIFO, CONFIG_ORDER_LIFO };
 enum config_cache_layout { CONFIG_CACHE_STRING, CONFIG_CACHE_LIST };
 enum config_pacing { CONFIG_PACING_SHARED, CONFIG_PACING_FREE };
 enum config_delivery { CONFIG_DELIVERY_AT_LEAST_ONCE, CONFIG_DELIVERY_STRICT };
+enum config_profile_auth { CONFIG_PROFILE_OPEN, CONFIG_PROFILE_REQUIRED };
 
 /* CONFIG_server_host, CONFIG_server_port, ... in the order of options.def. */
 enum config_id {
@@ -59,7 +61,7 @@ struct config {
 #define OPTION(type, field, ...) CONFIG_CTYPE_##type field;
 #define ENUM(tag, field, ...) enum tag field;
 #include "options.def"
-	char *origin[CONFIG_COUNT]; /* "default", "herald.yaml:12", ".env:3", "env NAME", "flag --port" */
+	char *origin[CONFIG_COUNT]; /* "default", "profile NAME", "herald.yaml:12", ".env:3", "env NAME", "flag --port" */
 };
 
 /* Lines for the operator, without newline. */
@@ -81,6 +83,8 @@ struct config_flag {
 	bool takes_value; /* "--name VALUE" or "--name=VALUE" */
 };
 
+struct config_preset;
+
 struct config_sources {
 	/*
 	 * The arguments behind the command's name. Flags that are options ("--port 8080", "--port=8080",
@@ -95,6 +99,9 @@ struct config_sources {
 	/* Ended by name == NULL; may be NULL. These win over options of the same name (`sink --port`). An
 	 * unknown flag is an error that suggests the closest known one. */
 	const struct config_flag *command_flags;
+
+	/* What HERALD_PROFILE may name, ended by NULL; may be NULL. */
+	const struct config_preset *const *presets;
 
 	char *const *environ; /* "NAME=value", ended by NULL; may be NULL */
 	const char *dir;      /* where .env and relative paths of --config are looked up; NULL: "." */

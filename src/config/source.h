@@ -11,11 +11,24 @@
 #include "config.h"
 
 /* In the order of strength. */
-enum layer { LAYER_DEFAULT, LAYER_YAML, LAYER_DOTENV, LAYER_ENVIRON, LAYER_FLAG };
+enum layer {
+	LAYER_DEFAULT,
+	LAYER_PRESET,
+	LAYER_PRESET_FILE,
+	LAYER_YAML,
+	LAYER_DOTENV,
+	LAYER_ENVIRON,
+	LAYER_FLAG,
+};
+#define LAYER_COUNT (LAYER_FLAG + 1)
+
+struct config_preset;
 
 struct setting {
 	enum config_id id;
 	bool alias; /* given under the option's second name */
+	const char *name; /* given under this name of a preset's; NULL: under one of the option's */
+	usec_t unit;      /* with name: what a bare number of a duration counts */
 	char *text;
 	size_t len;
 	char *origin;
@@ -36,16 +49,17 @@ const char *settings_find(const struct settings *s, enum config_id id);
 /* file: the name under which it is shown. */
 void source_yaml(struct settings *s, const char *file, const char *text, size_t len,
                  struct config_errors *errs);
-void source_dotenv(struct settings *s, const char *file, const char *text, size_t len,
-                   struct config_errors *errs);
-void source_environ(struct settings *s, char *const *env, struct config_errors *errs);
+/* p: whose names stand beside the options' own; NULL: nobody's. */
+void source_dotenv(struct settings *s, const struct config_preset *p, const char *file, const char *text,
+                   size_t len, struct config_errors *errs);
+void source_environ(struct settings *s, const struct config_preset *p, char *const *env,
+                    struct config_errors *errs);
 /* Compacts the arguments and overwrites secrets in them, as config.h says. */
 void source_flags(struct settings *s, struct config_sources *src, struct config_errors *errs);
 
-/* Applies the four lists, completes and cross-checks: config_load() without the files. */
-must_check int config_apply(struct config *ret, const struct settings *yaml, const struct settings *dotenv,
-                            const struct settings *env, const struct settings *flags,
-                            const char *host_name, struct config_errors *errs);
+/* Applies the lists (LAYER_COUNT places, by layer), completes and cross-checks: config_load() without the files. */
+must_check int config_apply(struct config *ret, const struct settings *layers, const char *host_name,
+                            struct config_errors *errs);
 
 /* What is known of each option once all lists are applied; input of config_check(). */
 struct applied {

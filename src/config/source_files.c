@@ -6,6 +6,7 @@
 #include "dotenv.h"
 #include "option.h"
 #include "source.h"
+#include "source_preset.h"
 #include "suggest.h"
 #include "text.h"
 #include "yaml_file.h"
@@ -16,6 +17,7 @@
 
 struct context {
 	struct settings *settings;
+	const struct config_preset *preset;
 	const char *file;
 	struct config_errors *errs;
 };
@@ -184,9 +186,14 @@ static void dotenv_pair(void *arg, size_t line, const char *name, const char *va
 {
 	struct context *c = arg;
 	char *origin = xasprintf("%s:%zu", c->file, line);
+	const struct preset_name *foreign = preset_env_name(c->preset, name);
 	enum config_id id;
 	bool alias;
 
+	if (foreign) {
+		source_preset_pair(c->settings, foreign, value ? value : "", origin, c->errs);
+		return;
+	}
 	if (option_by_env(name, &id, &alias)) {
 		if (value) {
 			settings_add(c->settings, id, alias, value, value_len, origin);
@@ -199,10 +206,10 @@ static void dotenv_pair(void *arg, size_t line, const char *name, const char *va
 	free(origin);
 }
 
-void source_dotenv(struct settings *s, const char *file, const char *text, size_t len,
-                   struct config_errors *errs)
+void source_dotenv(struct settings *s, const struct config_preset *p, const char *file, const char *text,
+                   size_t len, struct config_errors *errs)
 {
-	struct context c = {.settings = s, .file = file, .errs = errs};
+	struct context c = {.settings = s, .preset = p, .file = file, .errs = errs};
 	const struct dotenv_handler h = {.pair = dotenv_pair, .error = file_error, .arg = &c};
 
 	dotenv_parse(text, len, &h);
@@ -219,10 +226,12 @@ static bool is_service_link(const char *name, const char *value)
 	       (text_equal(name, "HERALD_PORT") && strstr(value, "://"));
 }
 
-void source_environ(struct settings *s, char *const *env, struct config_errors *errs)
+void source_environ(struct settings *s, const struct config_preset *p, char *const *env,
+                    struct config_errors *errs)
 {
 	for (; env && *env; env++) {
 		const char *eq = strchr(*env, '=');
+		const struct preset_name *foreign;
 		enum config_id id;
 		bool alias;
 		char *name;
@@ -230,7 +239,10 @@ void source_environ(struct settings *s, char *const *env, struct config_errors *
 		if (!eq || eq - *env > SUGGEST_NAME_MAX)
 			continue;
 		name = xstrndup(*env, (size_t)(eq - *env));
-		if (option_by_env(name, &id, &alias)) {
+		foreign = preset_env_name(p, name);
+		if (foreign) {
+			source_preset_pair(s, foreign, eq + 1, xasprintf("env %s", name), errs);
+		} else if (option_by_env(name, &id, &alias)) {
 			settings_add(s, id, alias, eq + 1, strlen(eq + 1), xasprintf("env %s", name));
 		} else if (text_starts_with(name, "HERALD_") && !is_service_link(name, eq + 1)) {
 			char *origin = xasprintf("env %s", name);

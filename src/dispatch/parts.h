@@ -115,7 +115,7 @@ struct flight {
 	int http_status;
 	char *text; /* the provider's id (SENT) or the error; in `small` or allocated; or NULL */
 	char small[64];
-	char key[DELIVERY_KEY_TEXT];
+	char key[40];
 	char timestamp[24];
 	struct buf body, signature;
 };

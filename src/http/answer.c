@@ -78,6 +78,7 @@ struct json_out answer_begin(struct answer *a, int status, const char *message)
 	struct json_out j;
 
 	a->status = status;
+	a->error = NULL;
 	buf_clear(&a->body);
 	j = json_begin(&a->body);
 	json_open_object(&j);
@@ -111,6 +112,15 @@ void answer_page_end(struct json_out *j, const struct page_totals *t)
 	if (*t->next)
 		json_kv_str(j, "nextCursor", t->next);
 	json_end(j);
+}
+
+void answer_text(struct answer *a, int status, const char *text)
+{
+	a->status = status;
+	a->error = NULL;
+	a->content_type = "text/plain; charset=utf-8";
+	buf_clear(&a->body);
+	buf_addstr(&a->body, text);
 }
 
 /* Makes room for one more member; false when there are enough. */
@@ -210,6 +220,7 @@ void answer_error_text(struct answer *a, enum api_error e, const char *text)
 		json_raw(&j, a->details.members.data, a->details.members.len);
 	}
 	json_end(&j);
+	a->error = text;
 	a->retry_after = errors[e].retry_after;
 	a->authenticate = e == API_UNAUTHORIZED;
 }

@@ -47,6 +47,8 @@ struct answer {
 	bool replayed;            /* Idempotency-Replayed: true */
 	bool minimal;             /* Preference-Applied: return=minimal */
 	bool authenticate;        /* WWW-Authenticate: Bearer */
+	const char *error;        /* text of an error in herald's envelope; NULL: it is none */
+	bool cors;                /* Access-Control-Allow-Origin: *; with `allow` what else a preflight asks */
 };
 
 void answer_init(struct answer *a);
@@ -74,9 +76,12 @@ void details_add_row(struct details *d, size_t row, const char *field, const cha
 /* A member whose value is JSON already. */
 void details_add_json(struct details *d, const char *field, const char *json);
 
+/* A plain answer, a text in UTF-8. */
+void answer_text(struct answer *a, int status, const char *text);
+
 /* An error with the details collected so far. Whatever the body held is dropped. */
 void answer_error(struct answer *a, enum api_error e);
-/* The same with another text than the usual. */
+/* The same with another text than the usual, which must live as long as the answer. */
 void answer_error_text(struct answer *a, enum api_error e, const char *text);
 
 #endif

@@ -96,10 +96,11 @@ static int watch(const struct api_thread *t, int fd, void *tag)
 	return epoll_ctl(t->epoll_fd, EPOLL_CTL_ADD, fd, &ev);
 }
 
-int api_thread_init(struct api_thread *t, struct http *h, size_t index, int listen_fd, struct error *err)
+int api_thread_init(struct api_thread *t, struct http *h, size_t index, unsigned listener, int listen_fd,
+                    struct error *err)
 {
 	*t = (struct api_thread){
-		.http = h, .index = index, .listen_fd = listen_fd, .epoll_fd = -1, .wake_fd = -1};
+		.http = h, .index = index, .listener = listener, .listen_fd = listen_fd, .epoll_fd = -1, .wake_fd = -1};
 	queue_init(&t->answers, 0, true);
 	t->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	t->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);

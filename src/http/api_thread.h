@@ -30,6 +30,7 @@ struct request;
 struct api_thread {
 	struct http *http;
 	size_t index;
+	unsigned listener; /* which of http's it serves */
 	int listen_fd; /* -1 once it stopped accepting */
 	int epoll_fd, wake_fd;
 	struct MHD_Daemon *daemon;
@@ -49,8 +50,8 @@ struct api_thread {
 };
 
 /* Takes the listening socket. */
-must_check int api_thread_init(struct api_thread *t, struct http *h, size_t index, int listen_fd,
-                               struct error *err);
+must_check int api_thread_init(struct api_thread *t, struct http *h, size_t index, unsigned listener,
+                               int listen_fd, struct error *err);
 must_check int api_thread_start(struct api_thread *t, struct error *err);
 /* Any thread: look at http->stopping and finish_by. */
 void api_thread_wake(struct api_thread *t);

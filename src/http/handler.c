@@ -1,5 +1,8 @@
 #include "handler.h"
 
+#include <string.h>
+
+#include "http_internal.h"
 #include "log.h"
 
 bool handler_query(struct request *r, struct query *q, unsigned allowed)
@@ -20,6 +23,41 @@ bool handler_no_query(struct request *r)
 		return false;
 	query_release(&q);
 	return true;
+}
+
+bool handler_param(const struct request *r, const char *name, struct buf *out)
+{
+	const char *at = r->query, *end = r->query + r->query_len;
+	const size_t name_len = strlen(name);
+
+	buf_clear(out);
+	while (at < end) {
+		const char *stop = memchr(at, '&', (size_t)(end - at));
+		const size_t len = (size_t)((stop ? stop : end) - at);
+
+		if (len >= name_len && memcmp(at, name, name_len) == 0 && (len == name_len || at[name_len] == '=')) {
+			if (len > name_len && !query_decode(out, at + name_len + 1, len - name_len - 1, true))
+				buf_clear(out);
+			return true;
+		}
+		at += len + 1;
+	}
+	return false;
+}
+
+struct dispatch *handler_dispatch(const struct request *r)
+{
+	return r->http->o.dispatch;
+}
+
+struct cache *handler_cache(const struct request *r)
+{
+	return r->http->o.cache;
+}
+
+const void *handler_profile(const struct request *r)
+{
+	return r->http->o.profile;
 }
 
 void handler_store_error(struct request *r, const char *what, int code, const struct error *err)

@@ -34,8 +34,8 @@ static void copy_options(struct http *h, const struct http_options *o)
 	h->o.role = xstrdup(o->role ? o->role : "all");
 	/* Only their digests are kept. */
 	h->o.messages_keys = h->o.scheduler_keys = NULL;
+	h->o.listeners = NULL; /* their rows are in h->routes */
 	h->o.workers = o->workers ? o->workers : 2;
-	h->thread_count = thread_count(o->api_threads);
 	h->body_budget = MAX_OF(4 * MAX_OF(o->max_batch_body, o->max_body), (size_t)64 * 1024 * 1024);
 }
 
@@ -47,20 +47,42 @@ static void free_options(struct http *h)
 	free((char *)(uintptr_t)h->o.role);
 }
 
-static int open_threads(struct http *h, struct error *err)
+/* Those of each listener are its own, so that one that is busy holds up no other. */
+static int open_threads(struct http *h, const struct http_options *o, struct error *err)
 {
+	const size_t each = thread_count(o->api_threads), listeners = o->listeners_n;
 	int fds[THREADS_MAX], code;
 
-	code = listen_open(h->o.host, h->o.port, fds, h->thread_count, &h->port, h->url, sizeof(h->url), err);
-	if (code != OK)
-		return code;
-	h->threads = xcalloc(h->thread_count, sizeof(*h->threads));
-	for (size_t i = 0; i < h->thread_count; i++) {
-		int one = api_thread_init(&h->threads[i], h, i, fds[i], code == OK ? err : NULL);
+	h->threads = xcalloc(each * MAX_OF(listeners, 1), sizeof(*h->threads));
+	for (size_t l = 0; l < MAX_OF(listeners, 1); l++) {
+		struct listening *at = &h->listening[l];
 
-		code = code == OK ? one : code;
+		code = listen_open(h->o.host, listeners ? o->listeners[l].port : o->port, fds, each, &at->port, at->url,
+		                   sizeof(at->url), err);
+		if (code != OK)
+			return code;
+		h->listener_count++;
+		for (size_t i = 0; i < each; i++) {
+			struct api_thread *t = &h->threads[h->thread_count];
+			int one = api_thread_init(t, h, h->thread_count++, (unsigned)l, fds[i], code == OK ? err : NULL);
+
+			code = code == OK ? one : code;
+		}
+		if (code != OK)
+			return code;
 	}
-	return code;
+	return OK;
+}
+
+static void collect_routes(struct http *h, const struct http_options *o)
+{
+	for (size_t i = 0; i < o->listeners_n; i++) {
+		struct route_source foreign = *o->listeners[i].routes;
+
+		foreign.listeners = 1U << i;
+		route_table_add(&h->routes, &foreign);
+	}
+	route_table_add(&h->routes, &(struct route_source){.rows = routes, .n = route_count, .listeners = ~0U});
 }
 
 int http_open(struct http **ret, const struct http_options *options, struct error *err)
@@ -71,13 +93,14 @@ int http_open(struct http **ret, const struct http_options *options, struct erro
 	copy_options(h, options);
 	buf_init(&h->openapi);
 	http_openapi(&h->openapi, h->o.version);
-	observe_init(&h->observe, h->o.metrics);
+	collect_routes(h, options);
+	observe_init(&h->observe, h->o.metrics, &h->routes);
 	workers_init(&h->workers, h, h->o.workers);
 	code = keyring_init(&h->keys[ACCESS_MESSAGES], options->messages_keys, err);
 	if (code == OK)
 		code = keyring_init(&h->keys[ACCESS_SCHEDULER], options->scheduler_keys, err);
 	if (code == OK)
-		code = open_threads(h, err);
+		code = open_threads(h, options, err);
 	if (code != OK) {
 		http_close(h);
 		return code;
@@ -94,19 +117,25 @@ int http_start(struct http *h, struct error *err)
 		code = api_thread_start(&h->threads[i], err);
 	if (code != OK)
 		return code;
-	log_info("the API is open", kv_str("url", h->url), kv_str("role", h->o.role),
-	         kv_uint("threads", h->thread_count), kv_uint("workers", h->o.workers));
+	for (size_t i = 0; i < h->listener_count; i++)
+		log_info("the API is open", kv_str("url", h->listening[i].url), kv_str("role", h->o.role),
+		         kv_uint("threads", h->thread_count / h->listener_count), kv_uint("workers", h->o.workers));
 	return OK;
 }
 
 int http_port(const struct http *h)
 {
-	return h->port;
+	return h->listening[0].port;
 }
 
 const char *http_url(const struct http *h)
 {
-	return h->url;
+	return h->listening[0].url;
+}
+
+const char *http_listener_url(const struct http *h, size_t listener)
+{
+	return h->listening[listener].url;
 }
 
 void http_stop_accepting(struct http *h)
@@ -137,14 +166,13 @@ void http_close(struct http *h)
 {
 	if (!h)
 		return;
-	if (!h->threads)
-		h->thread_count = 0;
 	http_finish(h, 0);
 	for (size_t i = 0; i < h->thread_count; i++)
 		api_thread_release(&h->threads[i]);
 	free(h->threads);
 	workers_release(&h->workers);
 	observe_release(&h->observe);
+	route_table_release(&h->routes);
 	buf_release(&h->openapi);
 	free_options(h);
 	free(h);

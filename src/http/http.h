@@ -1,5 +1,6 @@
 /*
- * The HTTP API: herald's own contract (docs/api.md, /openapi.json) on one listener.
+ * The HTTP API: herald's own contract (docs/api.md, /openapi.json) and, when asked for, routes of another system
+ * before it, on one or several listeners.
  *
  * Threads: `api_threads` event loops own the connections and never touch the store. A create goes from
  * there to the writer (group commit); everything else that needs the store goes to one of `workers` threads,
@@ -24,13 +25,26 @@ struct store;
 struct writer;
 struct cache;
 struct dispatch;
-struct leasing;
 struct metrics;
+
+struct route;
+struct route_source;
+
+#define HTTP_LISTENERS_MAX 4
+
+/* One port and the routes that stand there before herald's own. */
+struct http_listener {
+	int port;                          /* 0: any free one */
+	const struct route_source *routes; /* route.h; their rows' texts are constant */
+};
 
 struct http_options {
 	const char *host;          /* address or name to listen on; every address it stands for is tried,
 	                            * the first that can be bound is taken */
-	int port;                  /* 0: any free one, see http_port() */
+	int port;                  /* 0: any free one, see http_port(); when there are no listeners */
+	const struct http_listener *listeners; /* used by http_open() alone */
+	size_t listeners_n;        /* 0: one, with herald's routes alone */
+	const void *profile;       /* for the handlers of those routes: handler_profile() */
 	unsigned api_threads;      /* 0: one per core */
 	unsigned workers;          /* store sessions for reads and steering; 0: 2 */
 	unsigned max_connections;  /* over all threads; further ones are closed at once; >= api_threads */
@@ -49,7 +63,6 @@ struct http_options {
 	struct cache *cache;       /* may be NULL: /cached answers an empty page */
 	bool redis;                /* the cache is Redis: /health reports it, else it says "disabled" */
 	struct dispatch *dispatch; /* may be NULL (role api): "run now" answers 503 */
-	struct leasing *leasing;   /* may be NULL: the lease routes are not there */
 	struct metrics *metrics;
 };
 
@@ -60,10 +73,12 @@ must_check int http_open(struct http **ret, const struct http_options *options, 
 /* Starts all threads: from here on requests are answered. ERR_TRANSIENT: no thread or descriptor left. */
 must_check int http_start(struct http *h, struct error *err);
 
-/* The port bound; from http_open() on. */
+/* The port bound, of the first listener; from http_open() on. */
 int http_port(const struct http *h);
 /* "http://127.0.0.1:8080", an IPv6 address in brackets; from http_open() on, until http_close(). */
 const char *http_url(const struct http *h);
+/* The same of any listener. */
+const char *http_listener_url(const struct http *h, size_t listener);
 
 /* Closes the listening sockets and makes /readyz answer 503. Requests in progress go on; each answer from
  * here on closes its connection. Returns at once. */
@@ -79,5 +94,16 @@ void http_close(struct http *h);
 
 /* The OpenAPI 3.1 document that /openapi.json serves, as JSON text. Needs no server; thread-safe. */
 void http_openapi(struct buf *out, const char *version);
+
+/* The same of other routes. */
+struct http_document {
+	const char *title, *version, *summary;
+	const struct route *routes;
+	size_t routes_n;
+	bool open;           /* no route asks for a key */
+	const char *schemas; /* JSON: {"components":{…},"tags":[…]}, whose names the routes use */
+	size_t schemas_len;
+};
+void http_openapi_of(struct buf *out, const struct http_document *d);
 
 #endif

@@ -26,11 +26,16 @@ struct http {
 	struct http_options o; /* strings are ours */
 	struct keyring keys[ACCESS_COUNT];
 	struct buf openapi;
+	struct route_table routes;
 	struct observe observe;
-	int port;
-	char url[256];
 
-	size_t thread_count;
+	size_t listener_count;
+	struct listening {
+		int port;
+		char url[256];
+	} listening[HTTP_LISTENERS_MAX];
+
+	size_t thread_count; /* of all listeners */
 	struct api_thread *threads; /* array */
 	struct workers workers;
 

@@ -12,6 +12,21 @@
 
 /* --- out -------------------------------------------------------------------------------------------- */
 
+/* What herald itself said, in the words of the route's system. */
+static void shape_answer(struct request *r)
+{
+	struct answer *a = &r->answer;
+
+	if (!r->route)
+		return;
+	a->cors |= r->route->cors;
+	if (a->error && r->route->shape_error) {
+		buf_clear(&a->body);
+		r->route->shape_error(a, a->status, a->error);
+		a->error = NULL;
+	}
+}
+
 static void add_header(struct MHD_Response *response, const char *name, const char *value)
 {
 	/* Fails for want of memory only; the answer is still true without it. */
@@ -37,6 +52,18 @@ static struct MHD_Response *make_response(struct request *r)
 		add_header(response, "Allow", allow.data);
 		buf_release(&allow);
 	}
+	if (a->cors) {
+		add_header(response, "Access-Control-Allow-Origin", "*");
+		add_header(response, "Access-Control-Expose-Headers", "X-Correlation-Id");
+	}
+	if (a->cors && a->allow) {
+		route_allow(a->allow, &allow);
+		add_header(response, "Access-Control-Allow-Methods", allow.data);
+		buf_release(&allow);
+		add_header(response, "Access-Control-Allow-Headers",
+		           "Content-Type, X-Correlation-Id, x-ins-auth-key, Authorization");
+		add_header(response, "Access-Control-Max-Age", "600");
+	}
 	if (a->retry_after) {
 		snprintf(number, sizeof(number), "%d", a->retry_after);
 		add_header(response, "Retry-After", number);
@@ -54,13 +81,15 @@ static struct MHD_Response *make_response(struct request *r)
 
 static enum MHD_Result send_answer(struct request *r, struct MHD_Connection *mhd)
 {
-	struct MHD_Response *response = make_response(r);
-	const usec_t by = clock_mono() + WRITE_TIMEOUT +
-	                  (usec_t)(r->answer.body.len / WRITE_BYTES_PER_SEC) * USEC_PER_SEC;
+	struct MHD_Response *response;
 	enum MHD_Result ok;
+	usec_t by;
 
+	shape_answer(r);
+	response = make_response(r);
 	if (!response)
 		return MHD_NO;
+	by = clock_mono() + WRITE_TIMEOUT + (usec_t)(r->answer.body.len / WRITE_BYTES_PER_SEC) * USEC_PER_SEC;
 	connection_enter(&r->thread->connections, r->conn, CONNECTION_WRITING, by);
 	ok = MHD_queue_response(mhd, (unsigned)r->answer.status, response);
 	MHD_destroy_response(response);
@@ -74,8 +103,10 @@ static void send_raw(struct request *r)
 	struct answer *a = &r->answer;
 	struct buf out = BUF_INIT;
 
-	buf_addf(&out, "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n", a->status,
-	         MHD_get_reason_phrase_for((unsigned)a->status), a->body.len);
+	shape_answer(r);
+	buf_addf(&out, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n", a->status,
+	         MHD_get_reason_phrase_for((unsigned)a->status), a->content_type ? a->content_type : "application/json",
+	         a->body.len);
 	if (a->retry_after)
 		buf_addf(&out, "Retry-After: %d\r\n", a->retry_after);
 	buf_addf(&out, "X-Correlation-Id: %s\r\nConnection: close\r\n\r\n", r->headers.correlation_id);
@@ -156,7 +187,6 @@ static size_t body_limit(const struct http *h, const struct route *route)
 	case BODY_OPTIONAL_JSON:
 		return h->o.max_body;
 	case BODY_BATCH:
-	case BODY_LARGE_JSON:
 		return h->o.max_batch_body;
 	case BODY_NONE:
 		break;
@@ -196,9 +226,12 @@ static void judge_headers(struct request *r, const struct headers *in, const cha
 
 	r->method = method_parse(method);
 	path = split_target(r, &path_len);
-	m = route_find(r->method, path, path_len);
+	m = route_find(&r->http->routes, r->thread->listener, r->method, path, path_len);
 	r->route = m.route;
 	r->id = m.id;
+	r->path_text = m.text;
+	r->path_text_len = m.text_len;
+	a->cors = m.cors;
 
 	if (in->malformed || !is_target(&r->target)) {
 		a->close = true; /* where this request ends is anyone's guess */

@@ -13,19 +13,26 @@
 struct request;
 struct store_counts;
 
-#define OBSERVE_ROUTES_MAX 32
-#define OBSERVE_STATUSES 24 /* those of errors.def and of routes.def */
+#define OBSERVE_STATUSES 24 /* those of errors.def, of routes.def and of other systems' routes */
+
+/* The counters of one route. */
+struct observe_route {
+	metric_counter *_Atomic requests[METHOD_COUNT][OBSERVE_STATUSES];
+	struct metric_histogram *duration;
+	size_t series; /* the first row of the same method and pattern: both count there */
+};
 
 struct observe {
 	struct metrics *metrics;
 	pthread_mutex_t lock; /* for making counters */
 	struct observe_label *labels; /* their texts, which must live as long as the metrics */
-	metric_counter *_Atomic requests[OBSERVE_ROUTES_MAX + 1][METHOD_COUNT][OBSERVE_STATUSES];
-	struct metric_histogram *durations[OBSERVE_ROUTES_MAX];
+	const struct route_table *table;
+	struct observe_route *routes; /* one per row, and one more for what met none */
 	metric_gauge *connections;
 };
 
-void observe_init(struct observe *o, struct metrics *m);
+/* table: must outlive it. */
+void observe_init(struct observe *o, struct metrics *m, const struct route_table *table);
 void observe_release(struct observe *o);
 
 /* Counts the request and logs it: at debug, at warn when the server was at fault. status: 0 when it had no answer.

@@ -1,4 +1,5 @@
-/* /openapi.json: the paths come from routes.def, the shapes from schemas.json, so neither can be forgotten. */
+/* /openapi.json: the paths come from routes.def, the shapes from schemas.json, so neither can be forgotten; and the
+ * same document of another system's routes. */
 #include <stdio.h>
 #include <string.h>
 
@@ -85,6 +86,12 @@ static void write_request(struct json_out *j, const struct route *r)
 	json_end(j);
 }
 
+/* Schemas of answers that are no JSON. */
+static bool is_text(const char *schema)
+{
+	return strcmp(schema, "Metrics") == 0 || strcmp(schema, "Text") == 0;
+}
+
 static void write_answers(struct json_out *j, const struct route *r)
 {
 	char status[8];
@@ -100,19 +107,19 @@ static void write_answers(struct json_out *j, const struct route *r)
 	json_key(j, "X-Correlation-Id");
 	reference(j, "headers", "CorrelationId");
 	json_end(j);
-	write_content(j, strcmp(r->response, "Metrics") == 0 ? "text/plain" : "application/json", r->response);
+	write_content(j, is_text(r->response) ? "text/plain" : "application/json", r->response);
 	json_end(j);
 	each_word(r->answers, write_further_answer, j);
 	json_end(j);
 }
 
-static void write_security(struct json_out *j, const struct route *r)
+static void write_security(struct json_out *j, enum access access)
 {
 	static const char *const schemes[] = {"apiKey", "bearer"};
 
 	json_key(j, "security");
 	json_open_array(j);
-	for (size_t i = 0; r->access != ACCESS_OPEN && i < ARRAY_SIZE(schemes); i++) {
+	for (size_t i = 0; access != ACCESS_OPEN && i < ARRAY_SIZE(schemes); i++) {
 		json_open_object(j);
 		json_key(j, schemes[i]);
 		json_open_array(j);
@@ -122,7 +129,7 @@ static void write_security(struct json_out *j, const struct route *r)
 	json_end(j);
 }
 
-static void write_operation(struct json_out *j, const struct route *r)
+static void write_operation(struct json_out *j, const struct route *r, bool open)
 {
 	char method[16];
 
@@ -137,7 +144,7 @@ static void write_operation(struct json_out *j, const struct route *r)
 	json_open_array(j);
 	json_str(j, r->tag);
 	json_end(j);
-	write_security(j, r);
+	write_security(j, open ? ACCESS_OPEN : r->access);
 	if (r->parameters) {
 		json_key(j, "parameters");
 		json_open_array(j);
@@ -149,28 +156,29 @@ static void write_operation(struct json_out *j, const struct route *r)
 	json_end(j);
 }
 
-static void write_paths(struct json_out *j)
+static void write_paths(struct json_out *j, const struct http_document *d)
 {
 	json_key(j, "paths");
 	json_open_object(j);
-	for (size_t i = 0; i < route_count; i++) {
+	for (size_t i = 0; i < d->routes_n; i++) {
+		const char *pattern = d->routes[i].pattern;
 		bool seen = false;
 
 		for (size_t k = 0; k < i; k++)
-			seen |= strcmp(routes[k].pattern, routes[i].pattern) == 0;
+			seen |= strcmp(d->routes[k].pattern, pattern) == 0;
 		if (seen)
 			continue;
-		json_key(j, routes[i].pattern);
+		json_key(j, pattern);
 		json_open_object(j);
-		for (size_t k = i; k < route_count; k++)
-			if (strcmp(routes[k].pattern, routes[i].pattern) == 0)
-				write_operation(j, &routes[k]);
+		for (size_t k = i; k < d->routes_n; k++)
+			if (strcmp(d->routes[k].pattern, pattern) == 0)
+				write_operation(j, &d->routes[k], d->open);
 		json_end(j);
 	}
 	json_end(j);
 }
 
-void http_openapi(struct buf *out, const char *version)
+void http_openapi_of(struct buf *out, const struct http_document *d)
 {
 	struct json_out j = json_begin(out);
 
@@ -178,9 +186,9 @@ void http_openapi(struct buf *out, const char *version)
 	json_kv_str(&j, "openapi", "3.1.0");
 	json_key(&j, "info");
 	json_open_object(&j);
-	json_kv_str(&j, "title", "herald");
-	json_kv_str(&j, "version", version);
-	json_kv_str(&j, "summary", "Accepts messages durably and sends them to a webhook at an exact pace.");
+	json_kv_str(&j, "title", d->title);
+	json_kv_str(&j, "version", d->version);
+	json_kv_str(&j, "summary", d->summary);
 	json_key(&j, "license");
 	json_open_object(&j);
 	json_kv_str(&j, "name", "Apache-2.0");
@@ -194,10 +202,25 @@ void http_openapi(struct buf *out, const char *version)
 	json_kv_str(&j, "description", "The server that this document comes from.");
 	json_end(&j);
 	json_end(&j);
-	write_paths(&j);
+	write_paths(&j, d);
 	json_end(&j);
 	/* The rest of the members come ready-made: put them in place of the closing brace. */
 	buf_truncate(out, out->len - 1);
 	buf_addch(out, ',');
-	buf_add(out, schemas + 1, sizeof(schemas) - 1);
+	buf_add(out, d->schemas + 1, d->schemas_len - 1);
+}
+
+void http_openapi(struct buf *out, const char *version)
+{
+	const struct http_document own = {
+		.title = "herald",
+		.version = version,
+		.summary = "Accepts messages durably and sends them to a webhook at an exact pace.",
+		.routes = routes,
+		.routes_n = route_count,
+		.schemas = schemas,
+		.schemas_len = sizeof(schemas),
+	};
+
+	http_openapi_of(out, &own);
 }

@@ -25,15 +25,14 @@ static int hex_digit(char c)
 	return -1;
 }
 
-/* Undoes %XX. False on a bad escape, a control character or bytes that are not UTF-8. */
-static bool decode(struct buf *out, const char *s, size_t len)
+bool query_decode(struct buf *out, const char *s, size_t len, bool form)
 {
 	buf_clear(out);
 	for (size_t i = 0; i < len; i++) {
 		int high, low;
 
 		if (s[i] != '%') {
-			buf_addch(out, s[i]);
+			buf_addch(out, form && s[i] == '+' ? ' ' : s[i]);
 			continue;
 		}
 		if (len - i < 3)
@@ -136,11 +135,11 @@ static void read_pair(struct query *q, const char *text, size_t len, unsigned al
 	const char *equals = memchr(text, '=', len);
 	size_t name_len = equals ? (size_t)(equals - text) : len;
 
-	if (!decode(name, text, name_len)) {
+	if (!query_decode(name, text, name_len, false)) {
 		details_add(d, "query", "holds a name that is not percent-encoded UTF-8");
 		return;
 	}
-	if (!decode(value, equals ? equals + 1 : "", equals ? len - name_len - 1 : 0)) {
+	if (!query_decode(value, equals ? equals + 1 : "", equals ? len - name_len - 1 : 0, false)) {
 		details_add(d, name->data, "is not percent-encoded UTF-8");
 		return;
 	}

@@ -43,6 +43,10 @@ struct query {
 void query_init(struct query *q);
 void query_release(struct query *q);
 
+/* Undoes %XX, and with `form` '+' for a space. False on a bad escape, a control character or bytes that are not
+ * UTF-8. */
+must_check bool query_decode(struct buf *out, const char *s, size_t len, bool form);
+
 /* Reads the raw text behind '?'. allowed: QUERY_… bits. A '+' stands for itself, not for a space: phone numbers
  * and time offsets hold one, and no value holds a space. On false, d says why. */
 must_check bool query_parse(struct query *q, const char *text, size_t len, unsigned allowed, struct details *d);

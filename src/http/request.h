@@ -54,6 +54,8 @@ struct request {
 	enum method method;
 	const struct route *route; /* NULL: there is none */
 	int64_t id;                /* {id} */
+	const char *path_text;     /* another {name}, in target, not decoded; NULL: there is none */
+	size_t path_text_len;
 	struct buf target;
 	const char *query; /* behind '?', in target; "" when there is none */
 	size_t query_len;

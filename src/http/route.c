@@ -1,8 +1,9 @@
 #include "route.h"
 
-#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "alloc.h"
 #include "message.h"
 #include "text.h"
 
@@ -29,7 +30,7 @@ const struct route routes[] = {
 };
 const size_t route_count = ARRAY_SIZE(routes);
 
-static const char *const method_names[METHOD_COUNT] = {"GET", "HEAD", "POST", "DELETE", "OPTIONS", "other"};
+static const char *const method_names[METHOD_COUNT] = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "other"};
 
 enum method method_parse(const char *text)
 {
@@ -50,17 +51,22 @@ static bool parse_id(const char *s, size_t len, int64_t *ret)
 	return len && s[0] >= '1' && s[0] <= '9' && text_to_i64(s, len, 1, MESSAGE_ID_MAX, ret);
 }
 
-static bool matches(const char *pattern, const char *path, size_t len, int64_t *ret_id)
+/* {id} stands for a message id, any other {name} for whatever is there. */
+static bool matches(const char *pattern, const char *path, size_t len, struct route_match *ret)
 {
 	const char *end = path + len;
-	int64_t id = 0;
+	struct route_match found = {0};
 
 	while (*pattern) {
 		if (*pattern == '{') {
 			const char *slash = memchr(path, '/', (size_t)(end - path));
 			const char *stop = slash ? slash : end;
 
-			if (!parse_id(path, (size_t)(stop - path), &id))
+			if (strncmp(pattern, "{id}", 4) != 0) {
+				found.text = path;
+				found.text_len = (size_t)(stop - path);
+			}
+			if (found.text ? stop == path : !parse_id(path, (size_t)(stop - path), &found.id))
 				return false;
 			path = stop;
 			pattern = strchr(pattern, '}') + 1;
@@ -73,26 +79,52 @@ static bool matches(const char *pattern, const char *path, size_t len, int64_t *
 	}
 	if (path != end)
 		return false;
-	*ret_id = id;
+	*ret = found;
 	return true;
 }
 
-struct route_match route_find(enum method method, const char *path, size_t len)
+void route_table_add(struct route_table *t, const struct route_source *s)
+{
+	t->rows = xreallocarray(t->rows, t->n + s->n, sizeof(*t->rows));
+	for (size_t i = 0; i < s->n; i++) {
+		struct route *r = &t->rows[t->n + i];
+
+		*r = s->rows[i];
+		r->listeners = s->listeners;
+		r->cors = s->cors;
+		r->shape_error = s->shape_error;
+		if (s->open)
+			r->access = ACCESS_OPEN;
+	}
+	t->n += s->n;
+}
+
+void route_table_release(struct route_table *t)
+{
+	free(t->rows);
+	*t = (struct route_table){0};
+}
+
+struct route_match route_find(const struct route_table *t, unsigned listener, enum method method, const char *path,
+                              size_t len)
 {
 	enum method wanted = method == METHOD_HEAD ? METHOD_GET : method;
-	struct route_match m = {0};
+	struct route_match m = {0}, one;
 
-	for (size_t i = 0; i < route_count; i++) {
-		int64_t id;
+	for (size_t i = 0; i < t->n; i++) {
+		const struct route *r = &t->rows[i];
 
-		if (!matches(routes[i].pattern, path, len, &id))
+		if (!(r->listeners & 1U << listener) || !matches(r->pattern, path, len, &one))
 			continue;
-		m.allowed |= 1U << routes[i].method | 1U << METHOD_OPTIONS;
-		if (routes[i].method == METHOD_GET)
+		m.allowed |= 1U << r->method | 1U << METHOD_OPTIONS;
+		if (r->method == METHOD_GET)
 			m.allowed |= 1U << METHOD_HEAD;
-		if (routes[i].method == wanted && !m.route) {
-			m.route = &routes[i];
-			m.id = id;
+		m.cors |= r->cors;
+		if (r->method == wanted && !m.route) {
+			m.route = r;
+			m.id = one.id;
+			m.text = one.text;
+			m.text_len = one.text_len;
 		}
 	}
 	return m;

@@ -1,7 +1,11 @@
-/* From a method and a path to what answers it. The table is routes.def. Pure; thread-safe. */
+/*
+ * From a method and a path to what answers it. herald's own table is routes.def; the tables of a system whose
+ * place it takes stand before it, so that their routes win where both have one. Pure; thread-safe.
+ */
 #ifndef HERALD_ROUTE_H
 #define HERALD_ROUTE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,17 +19,18 @@ enum method {
 	METHOD_GET,
 	METHOD_HEAD,
 	METHOD_POST,
+	METHOD_PUT,
 	METHOD_DELETE,
 	METHOD_OPTIONS,
 	METHOD_OTHER, /* allowed nowhere */
 };
-#define METHOD_COUNT 6
+#define METHOD_COUNT 7
 enum method method_parse(const char *text);
 const char *method_name(enum method m); /* "GET", …, "other" */
 
 enum access { ACCESS_OPEN, ACCESS_MESSAGES, ACCESS_SCHEDULER };
 #define ACCESS_COUNT 3
-enum body_kind { BODY_NONE, BODY_JSON, BODY_OPTIONAL_JSON, BODY_BATCH, BODY_LARGE_JSON };
+enum body_kind { BODY_NONE, BODY_JSON, BODY_OPTIONAL_JSON, BODY_BATCH };
 enum place { PLACE_INLINE, PLACE_WORKER, PLACE_ANYWAY };
 
 /* What a handler leaves behind. */
@@ -36,6 +41,11 @@ enum handled {
 
 /* c: NULL for PLACE_INLINE, and for PLACE_ANYWAY when the store is away. */
 typedef enum handled handler_fn(struct request *r, struct store_session *c);
+
+/* Puts an error that herald itself has answered with (a wrong key, a body too large, the store away, …) into the
+ * shape of the route's system: fills r->answer.body, and may change the status and the content type. */
+struct answer;
+typedef void error_shape_fn(struct answer *a, int status, const char *text);
 
 struct route {
 	enum method method;
@@ -48,20 +58,47 @@ struct route {
 	const char *operation_id, *tag, *summary, *parameters, *request;
 	int success;
 	const char *response, *answers;
+
+	/* Filled in from its source: what holds for all of them. */
+	error_shape_fn *shape_error;
+	bool cors;
+	unsigned listeners;
 };
 
 extern const struct route routes[];
 extern const size_t route_count;
 
+/* All that a server answers, the strongest first. */
+struct route_table {
+	struct route *rows;
+	size_t n;
+};
+
+/* Rows and what holds for all of them. */
+struct route_source {
+	const struct route *rows;
+	size_t n;
+	bool open;                   /* nobody is asked for a key, whatever their access group */
+	bool cors;                   /* any origin may use them: Access-Control-Allow-… */
+	error_shape_fn *shape_error; /* NULL: herald's envelope */
+	unsigned listeners;          /* bits of the listeners that have them */
+};
+void route_table_add(struct route_table *t, const struct route_source *s);
+void route_table_release(struct route_table *t);
+
 struct route_match {
 	const struct route *route; /* NULL: none for this method */
 	int64_t id;                /* what {id} stood for; 0: no {id} */
+	const char *text;          /* what another {name} stood for, in path; NULL: there is none */
+	size_t text_len;
 	unsigned allowed;          /* bits 1 << METHOD_…; 0: no such path */
+	bool cors;                 /* some route of this path is open to any origin */
 };
 
 /* path: raw bytes of the request's target up to '?', not decoded: no route needs an escape, so none has
  * two spellings. */
-struct route_match route_find(enum method method, const char *path, size_t len);
+struct route_match route_find(const struct route_table *t, unsigned listener, enum method method, const char *path,
+                              size_t len);
 
 /* "GET, HEAD, OPTIONS" */
 void route_allow(unsigned allowed, struct buf *out);

@@ -61,9 +61,9 @@ static usec_t soonest(const struct mem_db *db, const struct claim_request *r)
 			   *retrying = &db->by_state[ROW_RETRYING];
 	usec_t at = USEC_NEVER;
 
-	if (claim_takes(r, MESSAGE_PENDING) && pending->n)
+	if (!r->free_retries && pending->n)
 		at = order_at(pending, 0).at;
-	if (claim_takes(r, ROW_RETRYING) && retrying->n)
+	if ((r->free_retries || !r->retry_free) && retrying->n)
 		at = MIN_OF(at, order_at(retrying, 0).at);
 	return at;
 }
@@ -75,13 +75,12 @@ static void take(struct mem_db *db, const struct claim_request *r, int state, si
 {
 	const struct order *o = &db->by_state[state];
 	const char *owner = intern_owner(db, r->owner);
-	const uint64_t skip = claim_skips(r, state);
 	struct claimed *item;
 	struct row *row;
 	size_t due;
 
-	for (; most && (due = order_before(o, b->now, INT64_MAX)) > skip; most--) {
-		row = mem_row_at(db, state, r->order == ORDER_LIFO ? due - 1 - skip : skip);
+	for (; most && (due = order_before(o, b->now, INT64_MAX)); most--) {
+		row = mem_row_at(db, state, r->order == ORDER_LIFO ? due - 1 : 0);
 		mem_move(db, row, MESSAGE_SENDING, b->lease_until);
 		row->m.attempts++;
 		row->m.fence++;
@@ -99,13 +98,13 @@ static void take(struct mem_db *db, const struct claim_request *r, int state, si
 	}
 }
 
-static void claim_beside(struct mem_db *db, const struct claim_request *r, struct claim_batch *b)
+static void claim_retries(struct mem_db *db, const struct claim_request *r, struct claim_batch *b)
 {
 	b->answer = PACING_STOPPED;
 	b->next_at = USEC_NEVER;
-	if (!db->scheduler.s.pacing.running && !r->forced && !r->unpaced)
+	if (!db->scheduler.s.pacing.running && !r->forced)
 		return;
-	take(db, r, r->unpaced ? MESSAGE_PENDING : ROW_RETRYING, r->want, 0, b);
+	take(db, r, ROW_RETRYING, r->want, 0, b);
 	b->answer = b->n ? PACING_JOIN : PACING_WAIT;
 	b->more = b->n == r->want;
 	b->next_at = b->more ? b->now : soonest(db, r);
@@ -168,8 +167,8 @@ int mem_claim(void *session, const struct claim_request *r, struct claim_batch *
 	b.lease_until = b.now + r->lease;
 	b.failure_rate = db->scheduler.s.failure_rate;
 	b.items = arena_calloc(&b.arena, MIN_OF(r->want, db->n_rows + 1), sizeof(*b.items));
-	if (claim_beside_beat(r))
-		claim_beside(db, r, &b);
+	if (r->free_retries)
+		claim_retries(db, r, &b);
 	else
 		claim_from_beat(db, r, &b);
 	pthread_mutex_unlock(&db->lock);
@@ -377,8 +376,7 @@ int mem_recover(void *session, const struct recover_request *r, struct recover_r
 	now = db->clock();
 	while (i < sending->n && !result.more) {
 		row = mem_row_at(db, MESSAGE_SENDING, i);
-		if (row->state_at > now &&
-		    (!strcmp(row->m.owner, r->owner) || owner_outside(row->m.owner))) {
+		if (row->state_at > now && !strcmp(row->m.owner, r->owner)) {
 			i++;
 		} else if (taken == r->limit) {
 			result.more = true;

@@ -51,9 +51,9 @@ static int soonest_claimable(struct mg_session *s, const struct claim_request *r
 	usec_t retrying = USEC_NEVER, pending = USEC_NEVER;
 	int rc = OK;
 
-	if (claim_takes(r, ROW_RETRYING))
+	if (r->free_retries || !r->retry_free)
 		rc = soonest_due(s, ROW_RETRYING, &retrying, err);
-	if (!rc && claim_takes(r, MESSAGE_PENDING))
+	if (!rc && !r->free_retries)
 		rc = soonest_due(s, MESSAGE_PENDING, &pending, err);
 	if (!rc)
 		*ret = MIN_OF(retrying, pending);
@@ -87,8 +87,7 @@ static int gather(struct claimer *cl, int state, size_t most, struct error *err)
 		cl->s, MG_MESSAGES,
 		BCON_NEW("state", BCON_INT32(state), "state_at", "{", "$lte", BCON_INT64(cl->batch.now), "}"),
 		BCON_NEW("sort", "{", "state_at", BCON_INT32(direction), "_id", BCON_INT32(direction), "}",
-	                 "skip", BCON_INT64((int64_t)claim_skips(cl->r, state)), "limit",
-	                 BCON_INT64((int64_t)most), "projection", "{", "fence", BCON_INT32(1),
+	                 "limit", BCON_INT64((int64_t)most), "projection", "{", "fence", BCON_INT32(1),
 	                 "attempts", BCON_INT32(1), "phone", BCON_INT32(1), "content", BCON_INT32(1),
 	                 "created_at", BCON_INT32(1), "}",
 	                 /* what others have just taken shall not be seen as it was before */
@@ -118,10 +117,10 @@ static int gather_all(struct claimer *cl, size_t most, struct error *err)
 	size_t before = cl->batch.n;
 	int rc = OK;
 
-	if (claim_takes(cl->r, ROW_RETRYING))
+	if (cl->r->free_retries || !cl->r->retry_free)
 		rc = gather(cl, ROW_RETRYING, most, err);
 	most -= cl->batch.n - before;
-	if (!rc && claim_takes(cl->r, MESSAGE_PENDING) && most)
+	if (!rc && !cl->r->free_retries && most)
 		rc = gather(cl, MESSAGE_PENDING, most, err);
 	return rc;
 }
@@ -358,7 +357,7 @@ static int claim_from_beat(struct claimer *cl, struct error *err)
 	return OK;
 }
 
-static int claim_beside(struct claimer *cl, struct error *err)
+static int claim_retries(struct claimer *cl, struct error *err)
 {
 	struct claim_batch *b = &cl->batch;
 	struct error spare = ERROR_INIT;
@@ -404,7 +403,7 @@ static int look(struct claimer *cl, struct error *err)
 	b->lease_until = b->now + cl->r->lease;
 	b->failure_rate = cl->beat.row.s.failure_rate;
 	b->answer = pacing_ask(seen, b->now, cl->r->want, cl->r->forced, &grant);
-	if (cl->r->unpaced || (cl->r->free_retries && b->answer != PACING_STOPPED))
+	if (cl->r->free_retries && b->answer != PACING_STOPPED)
 		b->answer = PACING_JOIN;
 	b->next_at = claim_next_at(seen, b->answer, USEC_NEVER);
 	return OK;
@@ -416,7 +415,7 @@ static int claim_once(struct claimer *cl, struct error *err)
 
 	if (rc || (cl->batch.answer != PACING_OPEN && cl->batch.answer != PACING_JOIN))
 		return rc;
-	return claim_beside_beat(cl->r) ? claim_beside(cl, err) : claim_from_beat(cl, err);
+	return cl->r->free_retries ? claim_retries(cl, err) : claim_from_beat(cl, err);
 }
 
 int mg_claim(void *session, const struct claim_request *r, struct claim_batch *ret, struct error *err)

@@ -10,10 +10,35 @@
 #include "alloc.h"
 #include "option.h"
 #include "source.h"
+#include "source_preset.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define LINES_MAX 64
+
+/* Another system's names, with each thing that a name may ask for. */
+static const struct preset_name env_names[] = {
+	{.name = "PORT", .id = CONFIG_server_port},
+	{.name = "TICKER_PERIOD", .id = CONFIG_message_send_interval, .unit = USEC_PER_SEC},
+	{.name = "MYSQL_HOST", .id = CONFIG_db_host, .host_port = true, .port = CONFIG_db_port},
+	{.name = "APP_NAME", .id = PRESET_IGNORED},
+	{0},
+};
+static const struct preset_name file_names[] = {
+	{.name = "scheduler.interval", .id = CONFIG_message_send_interval, .unit = USEC_PER_SEC, .min = 5,
+	 .max = 300, .what = "seconds"},
+	{.name = "sender.address", .id = CONFIG_webhook_url},
+	{.name = "database.password", .id = CONFIG_db_password},
+	{.name = "mongo.connection_uri", .id = CONFIG_database_url, .prefix = ""},
+	{0},
+};
+static const struct preset_file theirs = {.names = file_names};
+static const struct config_preset preset = {
+	.name = "other",
+	.values = (const struct preset_value[]){{CONFIG_db_driver, "postgres"}, {CONFIG_max_attempts, "1"}, {0}},
+	.env = env_names,
+	.file = &theirs,
+};
 
 struct text {
 	char *s; /* with a NUL behind it */
@@ -103,7 +128,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct text yaml_text = next_piece(&rest, &size), dotenv_text = next_piece(&rest, &size);
 	struct text flag_text = next_piece(&rest, &size), env_text = next_piece(&rest, &size);
 	static const struct config_flag own[] = {{"json", false}, {"count", true}, {NULL, false}};
-	struct settings yaml = {0}, dotenv = {0}, env = {0}, flags = {0};
+	struct settings layers[LAYER_COUNT] = {{0}};
 	struct config_errors errs = CONFIG_ERRORS_INIT;
 	char *argv[LINES_MAX + 1], *environment[LINES_MAX + 1];
 	struct config_sources src = {.argv = argv, .command_flags = own};
@@ -111,11 +136,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	src.argc = split_lines(flag_text, argv);
 	(void)split_lines(env_text, environment);
-	source_flags(&flags, &src, &errs);
-	source_environ(&env, environment, &errs);
-	source_dotenv(&dotenv, ".env", dotenv_text.s, dotenv_text.len, &errs);
-	source_yaml(&yaml, "herald.yaml", yaml_text.s, yaml_text.len, &errs);
-	if (config_apply(&cfg, &yaml, &dotenv, &env, &flags, "host", &errs) == OK) {
+	source_flags(&layers[LAYER_FLAG], &src, &errs);
+	source_environ(&layers[LAYER_ENVIRON], &preset, environment, &errs);
+	source_dotenv(&layers[LAYER_DOTENV], &preset, ".env", dotenv_text.s, dotenv_text.len, &errs);
+	source_preset_values(&layers[LAYER_PRESET], &preset);
+	source_preset_text(&layers[LAYER_PRESET_FILE], &preset, "theirs", yaml_text.len && yaml_text.s[0] == '{',
+	                   yaml_text.s, yaml_text.len, &errs);
+	source_yaml(&layers[LAYER_YAML], "herald.yaml", yaml_text.s, yaml_text.len, &errs);
+	if (config_apply(&cfg, layers, "host", &errs) == OK) {
 		check_loaded(&cfg);
 		config_release(&cfg);
 	} else if (errs.n == 0) {
@@ -125,10 +153,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (strpbrk(errs.line[i], "\n\r\x1b"))
 			abort();
 	config_errors_release(&errs);
-	settings_release(&yaml);
-	settings_release(&dotenv);
-	settings_release(&env);
-	settings_release(&flags);
+	for (int layer = 0; layer < LAYER_COUNT; layer++)
+		settings_release(&layers[layer]);
 	free(yaml_text.s);
 	free(dotenv_text.s);
 	free(flag_text.s);

@@ -13,6 +13,7 @@
 #include "alloc.h"
 #include "buf.h"
 #include "config.h"
+#include "preset.h"
 
 #define ARGS_MAX 16
 
@@ -28,7 +29,7 @@ struct fixture {
 	bool loaded;
 };
 
-static const char *const file_names[] = {".env", "herald.yaml"};
+static const char *const file_names[] = {".env", "herald.yaml", "theirs.yaml", "theirs-test.json"};
 
 static int setup(void **state)
 {
@@ -830,6 +831,174 @@ static void test_errors_are_bounded(void **state)
 
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
+/* --- presets --------------------------------------------------------------------------------------------- */
+
+static const struct preset_name their_variables[] = {
+	{.name = "PORT", .id = CONFIG_server_port, .min = 1, .max = 65535},
+	{.name = "TICKER", .id = CONFIG_message_send_interval, .unit = USEC_PER_SEC},
+	{.name = "MYSQL_HOST", .id = CONFIG_db_host, .host_port = true, .port = CONFIG_db_port},
+	{.name = "APP_NAME", .id = PRESET_IGNORED},
+	{0},
+};
+static const struct preset_name their_keys[] = {
+	{.name = "scheduler.interval", .id = CONFIG_message_send_interval, .unit = USEC_PER_SEC, .min = 5, .max = 300,
+	 .what = "seconds"},
+	{.name = "sender.address", .id = CONFIG_webhook_url},
+	{.name = "port", .id = CONFIG_server_port},
+	{.name = "db.name", .id = CONFIG_db_name},
+	{.name = "db.password", .id = CONFIG_db_password},
+	{0},
+};
+static const struct config_preset theirs = {
+	.name = "theirs",
+	.values = (const struct preset_value[]){{CONFIG_db_driver, "mysql"},
+                                                {CONFIG_max_attempts, "1"},
+                                                {CONFIG_server_port, "3000"},
+                                                {0}},
+	.env = their_variables,
+	.file = &(const struct preset_file){.paths = (const char *const[]){"theirs-*.json", "theirs.yaml", NULL},
+                                            .names = their_keys,
+                                            .select = "ENV",
+                                            .select_default = "local",
+                                            .select_allowed = "local test"},
+};
+static const struct config_preset other = {.name = "other"};
+static const struct config_preset *const presets[] = {&theirs, &other, NULL};
+
+static void test_preset_is_a_default(void **state)
+{
+	struct fixture *f = *state;
+
+	f->src.presets = presets;
+	args(f, "--profile", "theirs");
+	load_good(f);
+	assert_int_equal(f->cfg.max_attempts, 1);
+	assert_string_equal(f->cfg.origin[CONFIG_max_attempts], "profile theirs");
+	assert_int_equal(f->cfg.server_port, 3000);
+	/* Knowing the kind of database is not yet naming one. */
+	assert_string_equal(f->cfg.database_url, "sqlite:herald.db");
+}
+
+static void test_preset_strength(void **state)
+{
+	struct fixture *f = *state;
+
+	f->src.presets = presets;
+	write_file(f, "theirs.yaml", "port: 1\nscheduler:\n  interval: 5\nsender:\n  address: http://a/\ndb:\n  name: x\n");
+	write_file(f, "herald.yaml", "server:\n  port: 2\nmessage:\n  send_interval: 6s\nwebhook:\n  url: http://b/\n"
+	                             "profile:\n  name: theirs\n");
+	write_file(f, ".env", "PORT=3\nTICKER=7\nHERALD_CONFIG=herald.yaml\n");
+	add_env(f, "PORT=4");
+	load_good(f);
+	assert_int_equal(f->cfg.server_port, 4);
+	assert_string_equal(f->cfg.origin[CONFIG_server_port], "env PORT");
+	assert_int_equal(f->cfg.message_send_interval, 7 * USEC_PER_SEC);
+	assert_string_equal(f->cfg.origin[CONFIG_message_send_interval], ".env:2");
+	assert_string_equal(f->cfg.webhook_url, "http://b/");
+	assert_string_equal(f->cfg.db_name, "x");
+	assert_string_equal(f->cfg.origin[CONFIG_db_name], "theirs.yaml:7");
+	assert_string_equal(f->cfg.database_url, "mysql://localhost/x");
+}
+
+static void test_preset_without_its_names(void **state)
+{
+	struct fixture *f = *state;
+
+	f->src.presets = presets;
+	add_env(f, "PORT=4");
+	add_env(f, "ENV=nonsense");
+	add_env(f, "TICKER=7");
+	write_file(f, "theirs.yaml", "port: 1\n");
+	load_good(f);
+	assert_int_equal(f->cfg.server_port, 8080);
+	assert_string_equal(f->cfg.origin[CONFIG_message_send_interval], "default");
+}
+
+static void test_preset_json_by_variable(void **state)
+{
+	struct fixture *f = *state;
+
+	f->src.presets = presets;
+	write_file(f, "theirs-test.json", "{\"scheduler\":{\"interval\":9,\"x\":[1]},\"port\":77,\"more\":{\"deep\":{}},"
+	                                  "\"db\":{\"name\":null}}");
+	add_env(f, "ENV=test");
+	add_env(f, "HERALD_PROFILE=theirs");
+	load_good(f);
+	assert_int_equal(f->cfg.server_port, 77);
+	assert_string_equal(f->cfg.origin[CONFIG_server_port], "theirs-test.json");
+	assert_int_equal(f->cfg.message_send_interval, 9 * USEC_PER_SEC);
+}
+
+static void test_preset_host_and_port(void **state)
+{
+	struct fixture *f = *state;
+
+	f->src.presets = presets;
+	add_env(f, "HERALD_PROFILE=theirs");
+	add_env(f, "MYSQL_HOST=db.example:3307");
+	add_env(f, "DB_NAME=x");
+	add_env(f, "DB_USER=u");
+	load_good(f);
+	assert_string_equal(f->cfg.database_url, "mysql://u@db.example:3307/x");
+}
+
+static void test_preset_complaints(void **state)
+{
+	struct fixture *f = *state;
+
+	f->src.presets = presets;
+	write_file(f, "theirs.yaml", "scheduler:\n  interval: 4\n  intervall: 9\nsender:\n  address: ftp\nunrelated: 1\n");
+	add_env(f, "HERALD_PROFILE=theirs");
+	add_env(f, "PORT=99999");
+	add_env(f, "TICKER=soon");
+	expect_errors(f, "scheduler.interval: \"4\" is out of range (theirs.yaml:2); allowed: 5 to 300 seconds",
+	       "scheduler.intervall: unknown key (theirs.yaml:3); did you mean scheduler.interval?",
+	       "sender.address: does not begin with http:// or https:// (theirs.yaml:5); allowed: an http:// or https:// URL",
+	       "PORT: \"99999\" is out of range (env PORT); allowed: 1 to 65535",
+	       "TICKER: \"soon\" is not a duration (a number, or as 500ms, 90s, 2m) (env TICKER); allowed: 0, or 10ms to 7d");
+}
+
+static void test_preset_json_hides_its_text(void **state)
+{
+	struct fixture *f = *state;
+
+	f->src.presets = presets;
+	write_file(f, "theirs-test.json", "{\"db\":{\"password\":\"geheim\" oops}}");
+	add_env(f, "ENV=test");
+	args(f, "--profile=theirs");
+	expect_errors(f, "theirs-test.json:1: is not valid JSON (column 31)");
+}
+
+static void test_preset_unknown(void **state)
+{
+	struct fixture *f = *state;
+
+	f->src.presets = presets;
+	args(f, "--profile", "thiers");
+	expect_errors(f, "HERALD_PROFILE: \"thiers\" is no profile (flag --profile); allowed: theirs or other");
+}
+
+static void test_preset_selects_no_file(void **state)
+{
+	struct fixture *f = *state;
+
+	f->src.presets = presets;
+	add_env(f, "HERALD_PROFILE=theirs");
+	add_env(f, "ENV=prod");
+	expect_errors(f, "ENV: \"prod\" is not a known value; allowed: local test");
+}
+
+static void test_preset_same_option_twice(void **state)
+{
+	struct fixture *f = *state;
+
+	f->src.presets = presets;
+	add_env(f, "HERALD_PROFILE=theirs");
+	add_env(f, "PORT=1");
+	add_env(f, "SERVER_PORT=2");
+	expect_errors(f, "SERVER_PORT: set to two different values (env PORT and env SERVER_PORT)");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -857,6 +1026,16 @@ int main(void)
 		T(test_contradicting_names),
 		T(test_set_twice),
 		T(test_repeated_flag_last_counts),
+		T(test_preset_is_a_default),
+		T(test_preset_strength),
+		T(test_preset_without_its_names),
+		T(test_preset_json_by_variable),
+		T(test_preset_host_and_port),
+		T(test_preset_complaints),
+		T(test_preset_json_hides_its_text),
+		T(test_preset_unknown),
+		T(test_preset_selects_no_file),
+		T(test_preset_same_option_twice),
 		T(test_database_parts),
 		T(test_database_url_overrides_weaker_parts),
 		T(test_database_socket_directory),

@@ -8,9 +8,25 @@
 #include "message.h"
 #include "route.h"
 
+static struct route_table own;
+
 static struct route_match find(enum method m, const char *path)
 {
-	return route_find(m, path, strlen(path));
+	return route_find(&own, 0, m, path, strlen(path));
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	route_table_add(&own, &(struct route_source){.rows = routes, .n = route_count, .listeners = 1});
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	route_table_release(&own);
+	return 0;
 }
 
 static void assert_route(enum method m, const char *path, const char *operation, int64_t id)
@@ -34,11 +50,6 @@ static void finds_each_route(void **state)
 	assert_route(METHOD_GET, "/api/v1/messages/17/attempts", "listAttempts", 17);
 	assert_route(METHOD_POST, "/api/v1/messages/17/replay", "replayMessage", 17);
 	assert_route(METHOD_POST, "/api/v1/messages/replay/all", "replayAllMessages", 0);
-	assert_route(METHOD_POST, "/api/v1/messages/lease", "leaseMessages", 0);
-	assert_route(METHOD_POST, "/api/v1/messages/lease/extend", "extendLeases", 0);
-	assert_route(METHOD_POST, "/api/v1/messages/17/extend", "extendLease", 17);
-	assert_route(METHOD_POST, "/api/v1/messages/17/commit", "commitMessage", 17);
-	assert_route(METHOD_POST, "/api/v1/messages/17/fail", "failMessage", 17);
 	assert_route(METHOD_GET, "/api/v1/messages/9007199254740991", "getMessage", MESSAGE_ID_MAX);
 	for (size_t i = 0; i < route_count; i++)
 		if (!strchr(routes[i].pattern, '{'))
@@ -74,7 +85,7 @@ static void other_paths_are_not_there(void **state)
 
 static void path_is_read_to_its_length_only(void **state)
 {
-	struct route_match r = route_find(METHOD_GET, "/api/v1/messages/12345", 19);
+	struct route_match r = route_find(&own, 0, METHOD_GET, "/api/v1/messages/12345", 19);
 
 	(void)state;
 	assert_non_null(r.route);
@@ -136,6 +147,44 @@ static void table_is_sound(void **state)
 	}
 }
 
+static void another_systems_routes_come_first(void **state)
+{
+	static const struct route foreign[] = {
+		{.method = METHOD_GET, .pattern = "/api/v1/messages", .operation_id = "theirs", .access = ACCESS_MESSAGES},
+		{.method = METHOD_PUT, .pattern = "/commit/{key}", .operation_id = "commit"},
+		{.method = METHOD_GET, .pattern = "/second", .operation_id = "second"},
+	};
+	struct route_table t = {0};
+	struct route_match m;
+
+	(void)state;
+	route_table_add(&t, &(struct route_source){.rows = foreign, .n = 2, .open = true, .cors = true, .listeners = 1});
+	route_table_add(&t, &(struct route_source){.rows = foreign + 2, .n = 1, .listeners = 2});
+	route_table_add(&t, &(struct route_source){.rows = routes, .n = route_count, .listeners = ~0U});
+
+	m = route_find(&t, 0, METHOD_GET, "/api/v1/messages", 16);
+	assert_string_equal(m.route->operation_id, "theirs");
+	assert_int_equal(m.route->access, ACCESS_OPEN);
+	assert_true(m.cors);
+	assert_int_equal(m.allowed, 1U << METHOD_GET | 1U << METHOD_HEAD | 1U << METHOD_POST | 1U << METHOD_OPTIONS);
+	m = route_find(&t, 0, METHOD_POST, "/api/v1/messages", 16);
+	assert_string_equal(m.route->operation_id, "createMessage");
+	m = route_find(&t, 1, METHOD_GET, "/api/v1/messages", 16);
+	assert_string_equal(m.route->operation_id, "listMessages");
+	assert_false(m.cors);
+
+	m = route_find(&t, 0, METHOD_PUT, "/commit/6f-x", 12);
+	assert_string_equal(m.route->operation_id, "commit");
+	assert_int_equal(m.text_len, 4);
+	assert_memory_equal(m.text, "6f-x", 4);
+	assert_null(route_find(&t, 0, METHOD_PUT, "/commit/", 8).route);
+	assert_null(route_find(&t, 0, METHOD_PUT, "/commit/a/b", 11).route);
+
+	assert_int_equal(route_find(&t, 0, METHOD_GET, "/second", 7).allowed, 0);
+	assert_non_null(route_find(&t, 1, METHOD_GET, "/second", 7).route);
+	route_table_release(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -146,7 +195,8 @@ int main(void)
 		cmocka_unit_test(wrong_method_is_told_the_right_ones),
 		cmocka_unit_test(methods_have_names),
 		cmocka_unit_test(table_is_sound),
+		cmocka_unit_test(another_systems_routes_come_first),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, setup, teardown);
 }

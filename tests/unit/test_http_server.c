@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "alloc.h"
+#include "handler.h"
 #include "http.h"
 #include "log.h"
 #include "metrics.h"
@@ -255,6 +256,125 @@ static void two_servers_do_not_share_a_port(void **state)
 	metrics_free(m);
 }
 
+/* --- routes of another system */
+
+static enum handled say_param(struct request *r, struct store_session *c)
+{
+	struct buf text = BUF_INIT;
+
+	(void)c;
+	if (handler_param(r, "what", &text))
+		answer_text(&r->answer, 200, text.data);
+	else
+		answer_text(&r->answer, 400, handler_profile(r));
+	buf_release(&text);
+	return HANDLED_DONE;
+}
+
+static enum handled say_path(struct request *r, struct store_session *c)
+{
+	(void)c;
+	answer_text(&r->answer, 200, arena_strndup(&r->arena, r->path_text, r->path_text_len));
+	return HANDLED_DONE;
+}
+
+static void shout(struct answer *a, int status, const char *text)
+{
+	a->status = status == 503 ? 500 : status;
+	buf_addf(&a->body, "<%d %s>", status, text);
+}
+
+static const struct route first_rows[] = {
+	{.method = METHOD_GET, .pattern = "/say", .handle = say_param, .place = PLACE_INLINE},
+	{.method = METHOD_PUT, .pattern = "/put/{what}", .handle = say_path, .place = PLACE_WORKER},
+};
+static const struct route second_rows[] = {
+	{.method = METHOD_GET, .pattern = "/closed", .handle = say_param, .access = ACCESS_SCHEDULER},
+};
+
+static struct http *open_two_listeners(const struct server *s, struct metrics *m)
+{
+	const struct route_source first = {.rows = first_rows, .n = 2, .cors = true, .shape_error = shout};
+	const struct route_source second = {.rows = second_rows, .n = 1, .open = true};
+	const struct http_listener listeners[] = {{.routes = &first}, {.routes = &second}};
+	struct http_options o = options_of(s);
+	struct error err = ERROR_INIT;
+	struct http *h;
+
+	o.metrics = m;
+	o.listeners = listeners;
+	o.listeners_n = 2;
+	o.profile = "nothing said";
+	assert_int_equal(http_open(&h, &o, &err), OK);
+	assert_int_equal(http_start(h, &err), OK);
+	return h;
+}
+
+static int ask_port(const char *url, const char *method, const char *path, struct buf *ret)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), status;
+	const char *port = strrchr(url, ':') + 1;
+	int64_t number;
+
+	assert_true(text_to_i64(port, strlen(port), 1, 65535, &number));
+	a.sin_port = htons((uint16_t)number);
+	assert_int_equal(connect(fd, (const struct sockaddr *)&a, sizeof(a)), 0);
+	ask(fd, method, path, NULL);
+	status = answer(fd, ret);
+	close(fd);
+	return status;
+}
+
+static void listeners_have_their_own_routes(void **state)
+{
+	struct server *s = *state;
+	struct metrics *m = metrics_new();
+	struct http *h = open_two_listeners(s, m);
+	const char *first = http_listener_url(h, 0), *second = http_listener_url(h, 1);
+	struct buf text = BUF_INIT;
+
+	assert_string_equal(first, http_url(h));
+	assert_string_not_equal(first, second);
+	assert_int_equal(ask_port(first, "GET", "/say?a=1&what=two+%2B%20three&what=x", &text), 200);
+	assert_non_null(strstr(text.data, "Content-Type: text/plain; charset=utf-8\r\n"));
+	assert_non_null(strstr(text.data, "Access-Control-Allow-Origin: *\r\n"));
+	assert_non_null(strstr(text.data, "\r\n\r\ntwo + three"));
+	assert_int_equal(ask_port(first, "GET", "/say?whatever=1", &text), 400);
+	assert_non_null(strstr(text.data, "\r\n\r\nnothing said"));
+	assert_int_equal(ask_port(first, "OPTIONS", "/put/x", &text), 204);
+	assert_non_null(strstr(text.data, "Access-Control-Allow-Methods: PUT, OPTIONS\r\n"));
+	assert_int_equal(ask_port(first, "PUT", "/put/a-b", &text), 200);
+	assert_non_null(strstr(text.data, "\r\n\r\na-b"));
+	assert_int_equal(ask_port(second, "GET", "/say", &text), 404);
+	assert_int_equal(ask_port(first, "GET", "/closed", &text), 404);
+	/* Nobody is asked for a key there, and herald's own routes ask as ever. */
+	assert_int_equal(ask_port(second, "GET", "/closed", &text), 400);
+	assert_null(strstr(text.data, "Access-Control"));
+	assert_int_equal(ask_port(second, "GET", "/api/v1/nodes", &text), 500);
+	assert_int_equal(ask_port(first, "GET", "/livez", &text), 200);
+	http_close(h);
+	metrics_free(m);
+	buf_release(&text);
+}
+
+static void heralds_own_errors_take_the_systems_shape(void **state)
+{
+	struct server *s = *state;
+	struct metrics *m = metrics_new();
+	struct http *h;
+	struct buf text = BUF_INIT;
+
+	atomic_store(&store_away, true);
+	h = open_two_listeners(s, m);
+	assert_int_equal(ask_port(http_url(h), "PUT", "/put/x", &text), 500);
+	assert_non_null(strstr(text.data, "<503 "));
+	atomic_store(&store_away, false);
+	http_close(h);
+	metrics_free(m);
+	buf_release(&text);
+}
+
 static void full_writer_is_told(void **state)
 {
 	struct server *s = *state;
@@ -489,6 +609,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(two_servers_do_not_share_a_port, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(listeners_have_their_own_routes, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(heralds_own_errors_take_the_systems_shape, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(full_writer_is_told, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(busy_workers_are_told, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(store_goes_and_comes_back, set_up, tear_down),

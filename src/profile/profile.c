@@ -1,0 +1,90 @@
+#include "profile.h"
+
+#include "attr.h"
+#include "text.h"
+
+#define PROFILE(symbol) extern const struct profile profile_##symbol;
+#include "profiles.def"
+#undef PROFILE
+
+static const struct profile *const profiles[] = {
+#define PROFILE(symbol) &profile_##symbol,
+#include "profiles.def"
+#undef PROFILE
+};
+
+const struct config_preset *const *profile_presets(void)
+{
+	static const struct config_preset *const presets[] = {
+#define PROFILE(symbol) &profile_##symbol.preset,
+#include "profiles.def"
+#undef PROFILE
+		NULL,
+	};
+
+	return presets;
+}
+
+const struct profile *profile_find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(profiles); i++)
+		if (text_equal(profiles[i]->preset.name, name))
+			return profiles[i];
+	return NULL;
+}
+
+const struct profile_context *profile_context(const struct request *r)
+{
+	return handler_profile(r);
+}
+
+bool profile_is_open(const struct profile *p, const struct config *cfg)
+{
+	return p->open && cfg->profile_auth == CONFIG_PROFILE_OPEN;
+}
+
+size_t profile_listen(const struct profile *p, const struct config *cfg,
+                      struct route_source sources[PROFILE_LISTENERS_MAX],
+                      struct http_listener ret[PROFILE_LISTENERS_MAX])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->listeners_n; i++) {
+		const struct profile_listener *l = &p->listeners[i];
+
+		if (l->roles && !(l->roles & 1U << cfg->role))
+			continue;
+		sources[n] = (struct route_source){
+			.rows = l->rows,
+			.n = l->n,
+			.open = profile_is_open(p, cfg),
+			.cors = p->cors,
+			.shape_error = p->shape_error,
+		};
+		ret[n] = (struct http_listener){
+			.port = (int)(l->second ? cfg->second_port : cfg->server_port),
+			.routes = &sources[n],
+		};
+		n++;
+	}
+	return n;
+}
+
+void profile_openapi(const struct profile *p, const struct config *cfg, const char *version, struct buf *out)
+{
+	struct route_table all = {0};
+
+	for (size_t i = 0; i < p->listeners_n; i++)
+		route_table_add(&all, &(struct route_source){.rows = p->listeners[i].rows, .n = p->listeners[i].n});
+	http_openapi_of(out, &(struct http_document){
+				     .title = p->title,
+				     .version = version,
+				     .summary = p->summary,
+				     .routes = all.rows,
+				     .routes_n = all.n,
+				     .open = profile_is_open(p, cfg),
+				     .schemas = p->schemas,
+				     .schemas_len = p->schemas_len,
+			     });
+	route_table_release(&all);
+}
