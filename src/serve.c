@@ -132,6 +132,7 @@ static int open_cache(struct server *s, struct error *err)
 		.list = cfg->cache_layout == CONFIG_CACHE_LIST,
 		.key = cfg->cache_key,
 		.value = cfg->cache_value,
+		.metrics = s->metrics,
 	};
 
 	return cache_open(&s->cache, &options, err);

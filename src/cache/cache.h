@@ -15,6 +15,7 @@
 #include "error.h"
 
 struct cache;
+struct metrics;
 
 struct cache_options {
 	const char *url;    /* "memory:", "none:", "redis://[[USER]:PASSWORD@]HOST[:PORT][/DB]", "rediss://…" */
@@ -25,6 +26,7 @@ struct cache_options {
 	bool list;         /* one list instead of a key for each message; the TTL must be 0 */
 	const char *key;   /* NULL or "": "sent_message:{id}", of a list "sent_messages" */
 	const char *value; /* NULL or "": CACHE_VALUE_DEFAULT */
+	struct metrics *metrics; /* may be NULL */
 };
 #define CACHE_VALUE_DEFAULT "{\"messageId\":\"{messageId}\",\"sentAt\":\"{sentAt}\"}"
 

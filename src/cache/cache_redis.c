@@ -36,6 +36,7 @@
 #include "cache_redis_tls.h"
 #include "log.h"
 #include "message.h"
+#include "metrics.h"
 #include "queue.h"
 #include "text.h"
 #include "thread.h"
@@ -67,6 +68,7 @@ struct redis {
 	usec_t ttl;
 	struct redis_dial dial, list_dial;
 	struct redis_list *list;
+	metric_counter *overflow_n, *refused_n; /* NULL: nobody wants to know */
 	pthread_t thread;
 	int stop_fd; /* readable: the cache is being closed */
 
@@ -101,6 +103,12 @@ static void free_chain(struct queue_item *item)
 		free(op_of(item));
 		item = next;
 	}
+}
+
+static void count(metric_counter *c, uint64_t n)
+{
+	if (c)
+		metric_add(c, n);
 }
 
 static bool stopping(const struct redis *r)
@@ -165,6 +173,7 @@ static void report_refused(struct redis *r, const char *text)
 		log_warn("redis refuses entries", kv_str("server", r->address.shown), kv_str("error", text));
 	}
 	r->refused++;
+	count(r->refused_n, 1);
 }
 
 static void report_taken(struct redis *r)
@@ -401,6 +410,17 @@ static void release(struct redis *r)
 	free(r);
 }
 
+static void register_metrics(struct redis *r, struct metrics *m)
+{
+	static const char name[] = "herald_cache_dropped_total";
+	static const char help[] = "Entries that are not in Redis, since it was away for long or refused them.";
+
+	if (!m)
+		return;
+	r->overflow_n = metrics_counter(m, name, help, "reason=\"overflow\"");
+	r->refused_n = metrics_counter(m, name, help, "reason=\"refused\"");
+}
+
 static int redis_open(void **ret, const struct cache_options *options, const struct cache_layout *layout,
                       struct error *err)
 {
@@ -422,6 +442,7 @@ static int redis_open(void **ret, const struct cache_options *options, const str
 	r->tls = tls;
 	r->layout = layout;
 	r->ttl = options->ttl;
+	register_metrics(r, options->metrics);
 	r->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (r->stop_fd < 0 || pthread_mutex_init(&r->peer_lock, NULL))
 		panic("redis: no eventfd or no lock to be had (errno %d)", errno);
@@ -483,6 +504,7 @@ static void enqueue(struct redis *r, struct queue_item *first, struct queue_item
 		struct queue_item *oldest = queue_take(&r->queue, waiting - QUEUE_MAX, &n);
 
 		atomic_fetch_add(&r->dropped, n);
+		count(r->overflow_n, n);
 		free_chain(oldest);
 	}
 }

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from herald import eventually
+from herald import SLOW, eventually
 from redis_server import PROGRAM, Redis
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no redis-server (package redis-tools)")
@@ -50,8 +50,11 @@ def deliver(h, s, n, prefix):
     """Creates n messages and waits until the receiver has each of them, once."""
     ids = h.create_many(n, prefix)
     eventually(lambda: h.stats()["pending"] == h.stats()["sending"] == 0, 20, 0.05, "all sent")
-    got = [c for c in s.contents() if c.startswith(prefix + " ")]
-    assert sorted(got) == sorted(f"{prefix} {i}" for i in range(n))
+    got = [r for r in s.requests if r.json["content"].startswith(prefix + " ")]
+    assert sorted(r.json["content"] for r in got) == sorted(f"{prefix} {i}" for i in range(n))
+    # At the usual rate: whoever waited for an answer of Redis would wait for 2 s.
+    arrived = sorted(r.mono for r in got)
+    assert max((b - a for a, b in zip(arrived, arrived[1:])), default=0) < 1.5 * SLOW
     return ids
 
 
@@ -140,6 +143,7 @@ def ask_no_more(r):
     r.start()
 
 
+DROPPED = "herald_cache_dropped_total"
 TROUBLES = {  # how it begins, how it ends, and what /health says of Redis in between
     "killed": (Redis.kill, Redis.start, "down"),
     "frozen": (Redis.freeze, Redis.thaw, "down"),
@@ -168,6 +172,9 @@ def test_in_trouble(herald, sink, redis, trouble):
     ids = deliver(h, s, 100, "after")
     eventually(lambda: {str(i) for i in ids} <= set(cached(h)), what="the cache to fill again")
     assert h.stats()["sent"] == 800
+    # What a full server refuses is gone; what waits for one that is away is not.
+    assert (h.metric(f"{DROPPED}{{reason=\"refused\"}}") > 0) == (trouble == "full")
+    assert h.metric(f"{DROPPED}{{reason=\"overflow\"}}") == 0
 
 
 def test_stops_while_redis_is_frozen(herald, sink, redis):
