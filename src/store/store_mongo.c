@@ -10,7 +10,7 @@
 
 static void init_once(void)
 {
-	mongoc_init();
+	mg_init();
 	/* What goes wrong is returned to the caller, who logs it. */
 	mongoc_log_set_handler(NULL, NULL);
 }

@@ -67,6 +67,9 @@ struct mg_db {
 	usec_t chores_at;
 };
 
+/* Begins libmongoc's work (store_mongo_init.c). Once, before any other function of it. */
+void mg_init(void);
+
 struct mg_session {
 	struct mg_db *db;
 	mongoc_client_t *client;

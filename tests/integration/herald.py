@@ -65,9 +65,10 @@ def eventually(check, timeout=10.0, step=0.02, what="the condition"):
 
 def environment(**more):
     """An environment of nothing but what a process needs, so that no test depends on the caller's."""
-    # libmongoc keeps counters in a shared memory file named by the pid, which a kill -9 leaves behind; a later
-    # process of that number then complains on stderr before main() begins.
-    env = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "MONGOC_DISABLE_SHM": "1"}
+    env = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
+    if str(more.get("DATABASE_URL", "")).startswith("mongodb"):
+        # Else libmongoc keeps its counters in a shared memory file named by the pid, which a kill -9 leaves behind.
+        env["MONGOC_DISABLE_SHM"] = "1"
     env.update({k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")})
     env.update({k: str(v) for k, v in more.items() if v is not None})
     return env
