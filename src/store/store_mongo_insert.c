@@ -13,6 +13,8 @@
 #include "text.h"
 
 #define INSERT_TRIES 200
+#define PUBLISH_PATIENCE (5 * USEC_PER_SEC)
+#define PUBLISH_PAUSE (50 * USEC_PER_MSEC)
 #define STAGED_PATIENCE (10 * USEC_PER_SEC) /* an insertion that takes longer is taken for dead */
 
 /* A key of this call and the message that it stands for. */
@@ -311,20 +313,28 @@ static int commit(struct inserter *in, struct error *err)
 	return !rc && n == 1 ? OK : err->code;
 }
 
-/* Makes the rows of a committed batch visible. If that fails it is left to recovery: they are stored. */
+/* Makes the rows of a committed batch visible. Whoever was told that they are stored wants to see them, so a
+ * server that is away is waited for; what then still fails is left to recovery. */
 static int publish(struct inserter *in, struct error *err)
 {
 	struct error spare = ERROR_INIT;
 	int64_t changed = 0, there = 0;
-	bson_t *staged = my_rows(in);
+	const usec_t deadline = clock_mono() + PUBLISH_PATIENCE;
+	bson_t *staged;
 
-	BSON_APPEND_INT32(staged, "state", ROW_STAGED);
-	if (mg_update(in->s, MG_MESSAGES, true, staged,
-	              BCON_NEW("$set", "{", "state", BCON_INT32(MESSAGE_PENDING), "}"), false, &changed,
-	              &spare))
-		return OK;
+	for (;;) {
+		staged = my_rows(in);
+		BSON_APPEND_INT32(staged, "state", ROW_STAGED);
+		if (!mg_update(in->s, MG_MESSAGES, true, staged,
+		               BCON_NEW("$set", "{", "state", BCON_INT32(MESSAGE_PENDING), "}"), false,
+		               &changed, &spare))
+			break;
+		if (clock_mono() > deadline)
+			return OK;
+		usleep(PUBLISH_PAUSE);
+	}
 	if (changed != in->creates) {
-		/* Recovery was at it, too. Did it publish them, or abort before our record was there (and
+		/* Recovery was at it, too, or an update without an answer. Did it publish them, or abort before our record was there (and
 		 * its own has been cleared away since)? */
 		if (mg_count(in->s, MG_MESSAGES, my_rows(in), &there, &spare))
 			return error_set(err, ERR_UNCERTAIN, "whether an insertion counts is not known: %s",

@@ -8,6 +8,7 @@
 /* Older than this, a step that takes milliseconds is taken for abandoned. Being wrong costs no message: see
  * mg_batch_resolve(), and a claim's note only keeps its run from ending. */
 #define ABANDONED USEC_PER_MINUTE
+#define UNPUBLISHED (8 * USEC_PER_SEC) /* no writer takes longer from its commit to making it seen */
 #define COMMITS_KEPT USEC_PER_DAY
 #define CHORES_LIMIT 50
 
@@ -191,15 +192,18 @@ static int end_insertions(struct recoverer *re, struct error *err)
 	mongoc_cursor_t *cursor cleanup(mg_free_cursor) = mg_find(
 		re->s, MG_MESSAGES,
 		BCON_NEW("state", BCON_INT32(ROW_STAGED), "created_at", "{", "$lt",
-	                 BCON_INT64(re->now - ABANDONED), "}"),
-		BCON_NEW("limit", BCON_INT64(CHORES_LIMIT), "projection", "{", "batch", BCON_INT32(1), "}"));
+	                 BCON_INT64(re->now - UNPUBLISHED), "}"),
+		BCON_NEW("limit", BCON_INT64(CHORES_LIMIT), "projection", "{", "batch", BCON_INT32(1),
+	                 "created_at", BCON_INT32(1), "}"));
 	int64_t last = 0, batch;
 	const bson_t *doc;
 	int rc;
 
 	while ((rc = mg_next(re->s, cursor, &doc, err)) > 0) {
 		batch = mg_i64(doc, "batch");
-		if (batch != last && (rc = mg_batch_resolve(re->s, batch, true, err)))
+		if (batch != last &&
+		    (rc = mg_batch_resolve(re->s, batch, mg_i64(doc, "created_at") < re->now - ABANDONED,
+		                           err)))
 			return rc;
 		last = batch;
 	}
