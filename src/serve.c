@@ -11,7 +11,10 @@
  *	3. requests in progress are answered
  *	4. what is on the wire finishes within its timeout and is settled
  *	5. the writer stores what waits (nothing does: the API has gone before)
- *	6. the node is marked as having left, cache and store are closed
+ *	6. the node is marked as having left, and lets go of its database sessions
+ *	7. the cache is closed
+ *	8. the store is closed
+ * A step that fails or outlasts its bound is logged and left behind; the next one follows all the same.
  * A second signal shortens 3 and 4: what is still on the wire then is "outcome unknown" for whoever comes
  * next, as after a crash. A third one ends the process at once.
  */
@@ -30,7 +33,6 @@
 #include "dispatch.h"
 #include "error.h"
 #include "http.h"
-#include "message_rules.h"
 #include "metrics.h"
 #include "presence.h"
 #include "profile.h"
@@ -44,10 +46,11 @@
 #define WRITER_MAX_WAITING 100000
 /* Step 3 is short: an answer waits for one commit at most. */
 #define API_FINISH_TIMEOUT (5 * USEC_PER_SEC)
+/* Steps 6, 7 and 8, each. */
+#define CLOSE_TIMEOUT (10 * USEC_PER_SEC)
 
 struct server {
 	const struct config *cfg;
-	struct message_rules rules;
 	struct metrics *metrics;
 	struct store *store;
 	struct cache *cache;
@@ -57,6 +60,7 @@ struct server {
 	struct presence *presence;
 	struct profile_context profile; /* .profile is NULL without one */
 	_Atomic bool hurried;
+	bool stuck; /* a step of the shutdown was left behind, and may still touch what is here */
 };
 
 static int fail(const struct error *err)
@@ -161,7 +165,7 @@ static int open_dispatch(struct server *s, struct error *err)
 			.retry_free = cfg->retry_pacing == CONFIG_PACING_FREE,
 		},
 		.order = cfg->message_order == CONFIG_ORDER_LIFO ? ORDER_LIFO : ORDER_FIFO,
-		.rules = &s->rules,
+		.max_content = (size_t)cfg->message_max_content_length,
 		.concurrency = (size_t)cfg->send_concurrency,
 		.lease = cfg->lease_duration,
 		.max_lost_claims = (int)cfg->max_lost_claims,
@@ -192,7 +196,7 @@ static int open_http(struct server *s, struct error *err)
 		join_keys(&cfg->messages_api_keys, &messages);
 	join_keys(&cfg->scheduler_api_keys, &scheduler);
 
-	struct route_source sources[PROFILE_LISTENERS_MAX];
+	struct route_source sources[PROFILE_SOURCES_MAX];
 	struct http_listener listeners[PROFILE_LISTENERS_MAX];
 	size_t listeners_n = 0;
 
@@ -213,7 +217,7 @@ static int open_http(struct server *s, struct error *err)
 		.request_timeout = cfg->api_request_timeout,
 		.messages_keys = messages.data,
 		.scheduler_keys = scheduler.data,
-		.rules = &s->rules,
+		.max_content = (size_t)cfg->message_max_content_length,
 		.version = HERALD_VERSION,
 		.node_id = cfg->node_id,
 		.role = roles[cfg->role],
@@ -247,10 +251,7 @@ static int start(struct server *s, struct error *err)
 
 	s->metrics = metrics_new();
 	metrics_add_process(s->metrics);
-	if ((rc = message_rules_init(&s->rules, s->cfg->phone_pattern,
-	                             (size_t)s->cfg->message_max_content_length,
-	                             s->cfg->invalid_messages == CONFIG_INVALID_PARK, err)) ||
-	    (rc = open_store(s, err)) || (rc = open_cache(s, err)) ||
+	if ((rc = open_store(s, err)) || (rc = open_cache(s, err)) ||
 	    (rc = writer_start(&s->writer, s->store, WRITER_MAX_WAITING, err)) ||
 	    (rc = open_dispatch(s, err)) || (rc = open_http(s, err)))
 		return rc;
@@ -338,12 +339,63 @@ static void finish(struct server *s, usec_t began)
 	}
 }
 
+static void *leave(void *arg)
+{
+	struct server *s = arg;
+
+	/* In the reverse order of use: the API refers to all of them. */
+	presence_stop(s->presence);
+	http_close(s->http);
+	if (s->dispatch)
+		dispatch_close(s->dispatch);
+	return NULL;
+}
+
+static void *close_cache(void *arg)
+{
+	struct server *s = arg;
+
+	if (s->cache)
+		cache_close(s->cache);
+	return NULL;
+}
+
+static void *close_store(void *arg)
+{
+	struct server *s = arg;
+
+	if (s->store)
+		store_close(s->store);
+	return NULL;
+}
+
+/* Runs the step on a thread of its own, so that it can be left behind. False: it was. */
+static bool close_within(struct server *s, int step, const char *what, void *(*run)(void *), usec_t limit)
+{
+	const usec_t until = clock_wall() + limit;
+	const struct timespec at = {.tv_sec = until / USEC_PER_SEC, .tv_nsec = until % USEC_PER_SEC * 1000};
+	struct error err = ERROR_INIT;
+	pthread_t thread;
+
+	if (thread_start(&thread, "close", run, s, &err) != OK) {
+		run(s);
+	} else if (pthread_timedjoin_np(thread, NULL, &at) != 0) {
+		log_error("shutdown: a step outlasts its time and is left behind", kv_int("step", step),
+		          kv_str("what", what), kv_int("limitMs", limit / USEC_PER_MSEC));
+		s->stuck = true;
+		return false;
+	}
+	log_info(what, kv_int("step", step));
+	return true;
+}
+
 static void stop(struct server *s)
 {
 	usec_t began = clock_mono();
 	struct error err = ERROR_INIT;
 	pthread_t watcher;
 	bool watched = thread_start(&watcher, "signals", watch_signals, s, &err) == OK;
+	bool left;
 
 	finish(s, began);
 	if (watched) {
@@ -351,19 +403,15 @@ static void stop(struct server *s)
 		pthread_cancel(watcher);
 		thread_join(watcher);
 	}
-	presence_stop(s->presence);
-	/* In the reverse order of use: the API refers to all of them. */
-	http_close(s->http);
-	if (s->dispatch)
-		dispatch_close(s->dispatch);
-	if (s->cache)
-		cache_close(s->cache);
-	if (s->store)
-		store_close(s->store);
-	log_info("shutdown: cache and store are closed", kv_int("step", 6),
-	         kv_int("durationMs", (clock_mono() - began) / USEC_PER_MSEC));
+	left = close_within(s, 6, "shutdown: the node has left", leave, CLOSE_TIMEOUT);
+	close_within(s, 7, "shutdown: the cache is closed", close_cache, CLOSE_TIMEOUT);
+	/* Its sessions may be in use until then; what is in a database is safe without its being closed. */
+	if (left)
+		close_within(s, 8, "shutdown: the store is closed", close_store, CLOSE_TIMEOUT);
+	log_info("shutdown is complete", kv_int("durationMs", (clock_mono() - began) / USEC_PER_MSEC));
+	if (s->stuck)
+		_exit(CLI_FAILED); /* everything that had to be safe is */
 	metrics_free(s->metrics);
-	message_rules_release(&s->rules);
 }
 
 int serve(const struct config *cfg)

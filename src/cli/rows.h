@@ -18,7 +18,6 @@
 #include "csv.h"
 #include "columns.h"
 #include "error.h"
-#include "message_rules.h"
 #include "window.h"
 
 enum row_format { ROW_CSV, ROW_NDJSON };
@@ -41,7 +40,7 @@ enum row_result { ROW_OK, ROW_BAD, ROW_END, ROW_ERROR };
 
 struct row_options {
 	enum row_format format;
-	const struct message_rules *rules;
+	size_t max_content;   /* code points */
 	bool ignore_unknown;  /* columns and members of no meaning are passed over */
 };
 

@@ -14,7 +14,6 @@
 #include "clock.h"
 #include "delivery.h"
 #include "error.h"
-#include "message_rules.h"
 #include "store.h"
 
 struct dispatch;
@@ -36,7 +35,7 @@ struct dispatch_options {
 
 	struct delivery_policy policy;
 	enum message_order order;
-	const struct message_rules *rules; /* what is sent; outlives the dispatcher */
+	size_t max_content;    /* code points */
 	size_t concurrency;    /* requests in flight */
 	usec_t lease;          /* > webhook_timeout + 10 s */
 	int max_lost_claims;

@@ -77,10 +77,12 @@ static int open_threads(struct http *h, const struct http_options *o, struct err
 static void collect_routes(struct http *h, const struct http_options *o)
 {
 	for (size_t i = 0; i < o->listeners_n; i++) {
-		struct route_source foreign = *o->listeners[i].routes;
+		for (size_t k = 0; k < o->listeners[i].routes_n; k++) {
+			struct route_source foreign = o->listeners[i].routes[k];
 
-		foreign.listeners = 1U << i;
-		route_table_add(&h->routes, &foreign);
+			foreign.listeners = 1U << i;
+			route_table_add(&h->routes, &foreign);
+		}
 	}
 	route_table_add(&h->routes, &(struct route_source){.rows = routes, .n = route_count, .listeners = ~0U});
 }

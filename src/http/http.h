@@ -19,7 +19,6 @@
 #include "buf.h"
 #include "clock.h"
 #include "error.h"
-#include "message_rules.h"
 
 struct http;
 struct store;
@@ -36,7 +35,8 @@ struct route_source;
 /* One port and the routes that stand there before herald's own. */
 struct http_listener {
 	int port;                          /* 0: any free one */
-	const struct route_source *routes; /* route.h; their rows' texts are constant */
+	const struct route_source *routes; /* route.h, the strongest first; their rows' texts are constant */
+	size_t routes_n;
 };
 
 struct http_options {
@@ -54,7 +54,7 @@ struct http_options {
 	usec_t request_timeout;    /* for a request's line, headers and body to come in */
 	const char *messages_keys; /* comma-separated; NULL or "": the group answers 500 */
 	const char *scheduler_keys;
-	const struct message_rules *rules; /* what a create must keep to; outlives the server */
+	size_t max_content;        /* code points of a message's content */
 	const char *version;
 	const char *node_id;       /* shown in /health and in the log */
 	const char *role;          /* "all", "api"; for the log */

@@ -85,6 +85,8 @@ static bool matches(const char *pattern, const char *path, size_t len, struct ro
 
 void route_table_add(struct route_table *t, const struct route_source *s)
 {
+	if (!s->n)
+		return;
 	t->rows = xreallocarray(t->rows, t->n + s->n, sizeof(*t->rows));
 	for (size_t i = 0; i < s->n; i++) {
 		struct route *r = &t->rows[t->n + i];

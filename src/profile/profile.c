@@ -38,13 +38,30 @@ const struct profile_context *profile_context(const struct request *r)
 	return handler_profile(r);
 }
 
+static enum handled handle_document(struct request *r, struct store_session *c maybe_unused)
+{
+	const struct profile_context *x = profile_context(r);
+
+	if (!handler_no_query(r))
+		return HANDLED_DONE;
+	r->answer.status = 200;
+	profile_openapi(x->profile, x->cfg, HERALD_VERSION, &r->answer.body);
+	return HANDLED_DONE;
+}
+
+/* What every profile has. */
+static const struct route common_rows[] = {
+	PROFILE_ROUTE(GET, PROFILE_OPENAPI_PATH, handle_document, OPEN, NONE, INLINE, "getProfileOpenApi", "Operation",
+	              "The document of the profile's routes", NULL, NULL, 200, "OpenApi", "431"),
+};
+
 bool profile_is_open(const struct profile *p, const struct config *cfg)
 {
 	return p->open && cfg->profile_auth == CONFIG_PROFILE_OPEN;
 }
 
 size_t profile_listen(const struct profile *p, const struct config *cfg,
-                      struct route_source sources[PROFILE_LISTENERS_MAX],
+                      struct route_source sources[PROFILE_SOURCES_MAX],
                       struct http_listener ret[PROFILE_LISTENERS_MAX])
 {
 	size_t n = 0;
@@ -54,16 +71,18 @@ size_t profile_listen(const struct profile *p, const struct config *cfg,
 
 		if (l->roles && !(l->roles & 1U << cfg->role))
 			continue;
-		sources[n] = (struct route_source){
+		sources[2 * n] = (struct route_source){
 			.rows = l->rows,
 			.n = l->n,
 			.open = profile_is_open(p, cfg),
 			.cors = p->cors,
 			.shape_error = p->shape_error,
 		};
+		sources[2 * n + 1] = (struct route_source){.rows = common_rows, .n = ARRAY_SIZE(common_rows)};
 		ret[n] = (struct http_listener){
 			.port = (int)(l->second ? cfg->second_port : cfg->server_port),
-			.routes = &sources[n],
+			.routes = &sources[2 * n],
+			.routes_n = 2,
 		};
 		n++;
 	}
@@ -74,6 +93,10 @@ void profile_openapi(const struct profile *p, const struct config *cfg, const ch
 {
 	struct route_table all = {0};
 
+	if (!p->schemas) {
+		http_openapi(out, version);
+		return;
+	}
 	for (size_t i = 0; i < p->listeners_n; i++)
 		route_table_add(&all, &(struct route_source){.rows = p->listeners[i].rows, .n = p->listeners[i].n});
 	http_openapi_of(out, &(struct http_document){

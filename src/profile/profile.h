@@ -79,16 +79,20 @@ struct profile_context {
 };
 const struct profile_context *profile_context(const struct request *r);
 
+#define PROFILE_SOURCES_MAX (2 * PROFILE_LISTENERS_MAX)
+
 /* The listeners of http_options for cfg, by its role, ports and PROFILE_AUTH. `sources` is room for what they
  * point to, for as long as http_open() runs. Returns their number. */
 size_t profile_listen(const struct profile *p, const struct config *cfg,
-                      struct route_source sources[PROFILE_LISTENERS_MAX],
+                      struct route_source sources[PROFILE_SOURCES_MAX],
                       struct http_listener ret[PROFILE_LISTENERS_MAX]);
 
 /* Whether its routes are open to everybody with this configuration. */
 bool profile_is_open(const struct profile *p, const struct config *cfg);
 
-/* The OpenAPI document of the profile's own routes. */
+/* The OpenAPI document of the profile's own routes, which its servers have at PROFILE_OPENAPI_PATH; of a profile without
+ * any, herald's. */
+#define PROFILE_OPENAPI_PATH "/profile/openapi.json"
 void profile_openapi(const struct profile *p, const struct config *cfg, const char *version, struct buf *out);
 
 #endif

@@ -1,5 +1,8 @@
 #include "shape.h"
 
+#include <stdatomic.h>
+#include <time.h>
+
 #include "dispatch.h"
 #include "handler.h"
 #include "text.h"
@@ -35,6 +38,20 @@ bool shape_turn(struct request *r, struct store_session *c, bool on, bool *ret_c
 	return true;
 }
 
+void shape_finish_batch(struct request *r, usec_t limit)
+{
+	static atomic_flag waiting = ATOMIC_FLAG_INIT;
+	const struct timespec pause = {.tv_nsec = 5000000};
+	const usec_t until = clock_mono() + limit;
+	const struct dispatch *d = handler_dispatch(r);
+
+	if (!d || atomic_flag_test_and_set(&waiting))
+		return;
+	while (dispatch_in_flight(d) && clock_mono() < until)
+		nanosleep(&pause, NULL);
+	atomic_flag_clear(&waiting);
+}
+
 bool shape_rows(struct request *r, struct store_session *c, int status, int64_t limit, int64_t offset,
                 void (*item)(struct json_out *j, const struct message *m), struct json_out *j)
 {
@@ -66,7 +83,8 @@ bool shape_rows(struct request *r, struct store_session *c, int status, int64_t 
 	return true;
 }
 
-void shape_pair(struct request *r, int status, const char *key, const char *value)
+/* An empty answer that is no error of herald's. */
+static struct json_out begin(struct request *r, int status)
 {
 	struct json_out j;
 
@@ -75,6 +93,22 @@ void shape_pair(struct request *r, int status, const char *key, const char *valu
 	buf_clear(&r->answer.body);
 	j = json_begin(&r->answer.body);
 	json_open_object(&j);
+	return j;
+}
+
+void shape_failure(struct request *r, int status, const char *why)
+{
+	struct json_out j = begin(r, status);
+
+	json_kv_bool(&j, "success", false);
+	json_kv_str(&j, "error", why);
+	json_end(&j);
+}
+
+void shape_pair(struct request *r, int status, const char *key, const char *value)
+{
+	struct json_out j = begin(r, status);
+
 	json_kv_str(&j, key, value);
 	json_end(&j);
 }

@@ -11,7 +11,7 @@ from herald import SLOW, eventually, hang, reply
 
 # In this order, each with its own line at level info.
 STEPS = ["stops accepting", "stops claiming", "requests are answered", "deliveries are settled", "writer",
-         "cache and store are closed"]
+         "the node has left", "the cache is closed", "the store is closed"]
 
 
 

@@ -32,8 +32,7 @@ static ssize_t read_text(void *arg, void *buf, size_t size)
 	return (ssize_t)n;
 }
 
-static const struct message_rules rules = {.max_content = 20};
-static struct row_options options = {.format = ROW_CSV, .rules = &rules};
+static struct row_options options = {.format = ROW_CSV, .max_content = 20};
 
 /* Reads all and writes what came as lines "LINE phone|content|sendAt|key|metadata", "LINE ! why", and
  * "error: text" at the end. */

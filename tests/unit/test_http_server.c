@@ -119,8 +119,6 @@ struct server {
 	struct http *http;
 };
 
-static const struct message_rules rules = {.max_content = 100};
-
 static struct http_options options_of(const struct server *s)
 {
 	return (struct http_options){
@@ -132,7 +130,7 @@ static struct http_options options_of(const struct server *s)
 		.max_batch_body = 65536,
 		.request_timeout = 10 * USEC_PER_SEC,
 		.messages_keys = KEY,
-		.rules = &rules,
+		.max_content = 100,
 		.version = "test",
 		.node_id = "test",
 		.store = s->store,
@@ -298,7 +296,7 @@ static struct http *open_two_listeners(const struct server *s, struct metrics *m
 {
 	const struct route_source first = {.rows = first_rows, .n = 2, .cors = true, .shape_error = shout};
 	const struct route_source second = {.rows = second_rows, .n = 1, .open = true};
-	const struct http_listener listeners[] = {{.routes = &first}, {.routes = &second}};
+	const struct http_listener listeners[] = {{.routes = &first, .routes_n = 1}, {.routes = &second, .routes_n = 1}};
 	struct http_options o = options_of(s);
 	struct error err = ERROR_INIT;
 	struct http *h;
