@@ -8,6 +8,7 @@
 
 #include "alloc.h"
 #include "metrics.h"
+#include "store_driver.h"
 #include "store_opening.h"
 #include "text.h"
 
@@ -163,6 +164,18 @@ static int session_ready(struct store_session *c, struct error *err)
 		return OK;
 	rc = opening_get(&c->store->opening, welcome, c->store, &db, err);
 	return rc ? rc : c->store->opening.driver->session_open(db, &c->session, err);
+}
+
+int store_session_use(struct store_session *c, const struct store_driver **ret_driver,
+                      void **ret_session, struct error *err)
+{
+	int rc = session_ready(c, err);
+
+	if (rc)
+		return rc;
+	*ret_driver = c->store->opening.driver;
+	*ret_session = c->session;
+	return OK;
 }
 
 int store_session_open(struct store *s, struct store_session **ret, struct error *err)

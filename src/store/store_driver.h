@@ -10,12 +10,28 @@
 #define HERALD_STORE_DRIVER_H
 
 #include "store.h"
+#include "store_records.h"
 
 struct driver_options {
 	const char *url;  /* whole */
 	const char *rest; /* behind "scheme:" */
 	bool read_only_schema;
 	usec_t (*clock)(void); /* never NULL */
+};
+
+/* The verbs of store_records.h. */
+struct record_verbs {
+	int (*export_messages)(void *session, int64_t after, uint32_t limit, struct record_page *ret,
+	                       struct error *err);
+	int (*import_messages)(void *session, struct message_record *items, size_t n, struct error *err);
+	int (*export_runs)(void *session, int64_t after, uint32_t limit, struct run_record_page *ret,
+	                   struct error *err);
+	int (*import_runs)(void *session, const struct run_record *items, size_t n, struct error *err);
+	int (*export_state)(void *session, struct state_record *ret, struct error *err);
+	int (*import_state)(void *session, const struct state_record *state, struct error *err);
+	int (*note_get)(void *session, const char *name, struct arena *arena, const char **ret,
+	                struct error *err);
+	int (*note_set)(void *session, const char *name, const char *text, struct error *err);
 };
 
 struct store_driver {
@@ -65,7 +81,14 @@ struct store_driver {
 	/* The front door sorts what nodes() gives; at most NODES_LISTED. */
 	int (*node_seen)(void *session, const struct node_report *r, struct error *err);
 	int (*nodes)(void *session, struct node_page *ret, struct error *err);
+
+	const struct record_verbs *records; /* NULL: it keeps none of its own */
 };
+
+/* The driver and its session behind a session of the front door, for verbs that are not in store.c; opens it
+ * if need be. */
+must_check int store_session_use(struct store_session *c, const struct store_driver **ret_driver,
+                                 void **ret_session, struct error *err);
 
 /* registry.c. ERR_CONFIG when this build has none for the URL; *ret_rest points into url. */
 must_check int store_driver_find(const char *url, const struct store_driver **ret, const char **ret_rest,

@@ -61,6 +61,11 @@ static void db_close(void *arg)
 		free((char *)db->runs[i].r.node);
 	for (i = 0; i < db->n_owners; i++)
 		free(db->owners[i]);
+	for (i = 0; i < db->n_notes; i++) {
+		free(db->notes[i].name);
+		free(db->notes[i].text);
+	}
+	free(db->notes);
 	free(db->rows);
 	free(db->runs);
 	free(db->owners);
@@ -102,9 +107,28 @@ static int now(void *session, usec_t *ret, struct error *err)
 	return OK;
 }
 
+size_t mem_row_index(const struct mem_db *db, int64_t id)
+{
+	size_t low = 0, high = db->n_rows, middle;
+
+	/* There are gaps only when messages were imported with some. */
+	if (id >= 1 && (uint64_t)id <= db->n_rows && db->rows[id - 1]->m.id == id)
+		return (size_t)id - 1;
+	while (low < high) {
+		middle = low + (high - low) / 2;
+		if (db->rows[middle]->m.id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
 struct row *mem_row(struct mem_db *db, int64_t id)
 {
-	return id >= 1 && (uint64_t)id <= db->n_rows ? db->rows[id - 1] : NULL;
+	size_t at = mem_row_index(db, id);
+
+	return at < db->n_rows && db->rows[at]->m.id == id ? db->rows[at] : NULL;
 }
 
 struct row *mem_row_at(struct mem_db *db, int state, size_t i)
@@ -133,7 +157,7 @@ static int compare_keys(const void *a, const void *b)
 	              ((const struct row *)b)->m.idempotency_key);
 }
 
-static struct row *find_key(struct mem_db *db, const char *key)
+struct row *mem_find_key(struct mem_db *db, const char *key)
 {
 	struct row probe = {.m.idempotency_key = key}, **found;
 
@@ -141,6 +165,12 @@ static struct row *find_key(struct mem_db *db, const char *key)
 		return NULL;
 	found = tfind(&probe, &db->keys, compare_keys);
 	return found ? *found : NULL;
+}
+
+void mem_add_key(struct mem_db *db, struct row *row)
+{
+	if (!tsearch(row, &db->keys, compare_keys))
+		panic("out of memory");
 }
 
 static bool same_text(const char *a, const char *b)
@@ -157,7 +187,7 @@ static void add_row(struct mem_db *db, struct message_draft *d, usec_t at, usec_
 		db->rows = xreallocarray(db->rows, db->cap_rows, sizeof(*db->rows));
 	}
 	db->rows[db->n_rows++] = row;
-	row->m.id = (int64_t)db->n_rows;
+	row->m.id = ++db->last_id;
 	row->m.phone = xstrdup(d->phone);
 	row->m.content = xstrdup(d->content);
 	row->m.idempotency_key = d->idempotency_key ? xstrdup(d->idempotency_key) : NULL;
@@ -166,8 +196,8 @@ static void add_row(struct mem_db *db, struct message_draft *d, usec_t at, usec_
 	row->m.created_at = row->m.updated_at = created_at;
 	row->m.due_at = row->state_at = d->send_at > at ? d->send_at : at;
 	order_add(&db->by_state[MESSAGE_PENDING], row->state_at, row->m.id);
-	if (row->m.idempotency_key && !tsearch(row, &db->keys, compare_keys))
-		panic("out of memory");
+	if (row->m.idempotency_key)
+		mem_add_key(db, row);
 	d->result = INSERT_CREATED;
 	d->id = row->m.id;
 	d->created_at = created_at;
@@ -177,6 +207,7 @@ static void drop_last_row(struct mem_db *db)
 {
 	struct row *row = db->rows[--db->n_rows];
 
+	db->last_id--;
 	order_remove(&db->by_state[row->state], row->state_at, row->m.id);
 	if (row->m.idempotency_key)
 		tdelete(row, &db->keys, compare_keys);
@@ -185,14 +216,15 @@ static void drop_last_row(struct mem_db *db)
 
 static void insert_group(struct mem_db *db, struct insert_group *g, usec_t at, usec_t created_at)
 {
-	size_t i, before = db->n_rows;
+	int64_t before = db->last_id;
 	struct message_draft *d;
 	struct row *old;
+	size_t i;
 
 	g->stored = true;
 	for (i = 0; i < g->n; i++) {
 		d = &g->drafts[i];
-		old = find_key(db, d->idempotency_key);
+		old = mem_find_key(db, d->idempotency_key);
 		if (!old) {
 			add_row(db, d, at, created_at);
 		} else if (!same_text(old->m.phone, d->phone) || !same_text(old->m.content, d->content) ||
@@ -208,10 +240,10 @@ static void insert_group(struct mem_db *db, struct insert_group *g, usec_t at, u
 	}
 	if (g->stored)
 		return;
-	while (db->n_rows > before)
+	while (db->last_id > before)
 		drop_last_row(db);
 	for (i = 0; i < g->n; i++) {
-		if (g->drafts[i].id > (int64_t)before)
+		if (g->drafts[i].id > before)
 			g->drafts[i].id = g->drafts[i].created_at = 0;
 	}
 }
@@ -238,7 +270,7 @@ static int insert(void *session, struct insert_group *groups, size_t n, struct e
 
 /* --- looking ------------------------------------------------------------------------------------------- */
 
-static void copy_message(const struct row *row, struct arena *arena, struct message *ret)
+void mem_copy_message(const struct row *row, struct arena *arena, struct message *ret)
 {
 	struct message m = row->m;
 
@@ -266,7 +298,7 @@ static int get(void *session, int64_t id, struct arena *arena, struct message *r
 	pthread_mutex_lock(&db->lock);
 	row = mem_row(db, id);
 	if (row)
-		copy_message(row, arena, ret);
+		mem_copy_message(row, arena, ret);
 	pthread_mutex_unlock(&db->lock);
 	return row ? OK : not_found(id, err);
 }
@@ -340,7 +372,7 @@ static int list(void *session, const struct list_query *q, struct message_page *
 			page.more = true;
 			break;
 		}
-		copy_message(row, &page.arena, &page.items[page.n++]);
+		mem_copy_message(row, &page.arena, &page.items[page.n++]);
 		page.last = (struct list_position){.at = list_time(row, q), .id = row->m.id};
 	}
 	pthread_mutex_unlock(&db->lock);
@@ -407,7 +439,7 @@ static int cancel(void *session, int64_t id, struct arena *arena, struct message
 	} else {
 		row->m.updated_at = db->clock();
 		mem_move(db, row, MESSAGE_CANCELLED, row->m.updated_at);
-		copy_message(row, arena, ret);
+		mem_copy_message(row, arena, ret);
 	}
 	pthread_mutex_unlock(&db->lock);
 	return rc;
@@ -602,4 +634,5 @@ const struct store_driver store_driver_memory = {
 	.runs = runs,
 	.node_seen = node_seen,
 	.nodes = nodes,
+	.records = &mem_record_verbs,
 };

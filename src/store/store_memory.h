@@ -54,26 +54,46 @@ struct mem_db {
 	pthread_mutex_t lock; /* for everything below */
 	usec_t (*clock)(void);
 	usec_t last_created_at;
-	struct row **rows; /* id - 1 is the index */
+	int64_t last_id;
+	struct row **rows; /* by id */
 	size_t n_rows, cap_rows;
 	struct order by_state[ROW_STATE_COUNT];
 	void *keys; /* tsearch() tree of the rows with an idempotency key */
 	bool scheduler_set;
 	struct scheduler_row scheduler;
-	struct mem_run *runs; /* oldest first, ids without a gap */
+	struct mem_run *runs; /* oldest first */
 	size_t n_runs, cap_runs;
 	char **owners;
 	size_t n_owners;
+	struct mem_note {
+		char *name, *text; /* text NULL: forgotten */
+	} * notes;
+	size_t n_notes;
 };
 
+/* Where the row of that id is, or would be, among the rows. */
+size_t mem_row_index(const struct mem_db *db, int64_t id);
 /* Row by id, NULL when there is none. */
 struct row *mem_row(struct mem_db *db, int64_t id);
 /* The i-th row of a state, in the order of its time. */
 struct row *mem_row_at(struct mem_db *db, int state, size_t i) __attribute__((returns_nonnull));
+/* The row with that idempotency key, NULL when there is none; adds a row that has one. */
+struct row *mem_find_key(struct mem_db *db, const char *key);
+void mem_add_key(struct mem_db *db, struct row *row);
+void mem_copy_message(const struct row *row, struct arena *arena, struct message *ret);
 /* The only way a row changes its state: orders and counts follow. */
 void mem_move(struct mem_db *db, struct row *row, int state, usec_t at);
 
 /* --- store_memory_send.c ----------------------------------------------------------------------------------- */
+
+/* Where a run is, or would be, among the runs. */
+size_t mem_run_index(const struct mem_db *db, int64_t id);
+/* Makes room for a run at that place. */
+struct mem_run *mem_run_add(struct mem_db *db, size_t at);
+/* Keeps the records sorted. NULL: there is one of that seq already. */
+struct record *mem_record_add(struct row *row, int64_t seq);
+/* Owners are few and live as long as the store, so that rows and records may point at them. NULL stays so. */
+const char *mem_owner(struct mem_db *db, const char *owner);
 
 int mem_claim(void *session, const struct claim_request *r, struct claim_batch *ret, struct error *err);
 int mem_settle(void *session, struct settlement *s, size_t n, struct settle_result *ret,
@@ -82,5 +102,7 @@ int mem_renew(void *session, const struct lease_ref *refs, size_t n, usec_t leas
               size_t *ret_renewed, struct error *err);
 int mem_recover(void *session, const struct recover_request *r, struct recover_result *ret,
                 struct error *err);
+
+extern const struct record_verbs mem_record_verbs; /* store_memory_records.c */
 
 #endif

@@ -4,11 +4,12 @@
 #include "alloc.h"
 #include "store_memory.h"
 
-/* Owners are few and live as long as the store, so that rows and records may point at them. */
-static const char *intern_owner(struct mem_db *db, const char *owner)
+const char *mem_owner(struct mem_db *db, const char *owner)
 {
 	size_t i;
 
+	if (!owner)
+		return NULL;
 	for (i = 0; i < db->n_owners; i++) {
 		if (!strcmp(db->owners[i], owner))
 			return db->owners[i];
@@ -17,13 +18,35 @@ static const char *intern_owner(struct mem_db *db, const char *owner)
 	return db->owners[db->n_owners++] = xstrdup(owner);
 }
 
+size_t mem_run_index(const struct mem_db *db, int64_t id)
+{
+	size_t low = 0, high = db->n_runs, middle;
+
+	while (low < high) {
+		middle = low + (high - low) / 2;
+		if (db->runs[middle].r.id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+struct mem_run *mem_run_add(struct mem_db *db, size_t at)
+{
+	if (db->n_runs == db->cap_runs) {
+		db->cap_runs = db->cap_runs ? 2 * db->cap_runs : 16;
+		db->runs = xreallocarray(db->runs, db->cap_runs, sizeof(*db->runs));
+	}
+	memmove(db->runs + at + 1, db->runs + at, (db->n_runs++ - at) * sizeof(*db->runs));
+	return &db->runs[at];
+}
+
 static struct mem_run *find_run(struct mem_db *db, int64_t id)
 {
-	int64_t first = db->n_runs ? db->runs[0].r.id : 0;
+	size_t at = mem_run_index(db, id);
 
-	if (!db->n_runs || id < first || id >= first + (int64_t)db->n_runs)
-		return NULL;
-	return &db->runs[id - first];
+	return at < db->n_runs && db->runs[at].r.id == id ? &db->runs[at] : NULL;
 }
 
 /* Tells in *ret whether the run has ended now; run 0: not. */
@@ -40,17 +63,13 @@ static struct mem_run *open_run(struct mem_db *db, int64_t id, const char *node,
 	struct mem_run *run;
 	size_t i, drop = 1000;
 
-	if (db->n_runs == RUNS_KEPT + drop) {
+	if (db->n_runs >= RUNS_KEPT + drop) {
 		for (i = 0; i < drop; i++)
 			free((char *)db->runs[i].r.node);
 		db->n_runs -= drop;
 		memmove(db->runs, db->runs + drop, db->n_runs * sizeof(*db->runs));
 	}
-	if (db->n_runs == db->cap_runs) {
-		db->cap_runs = db->cap_runs ? 2 * db->cap_runs : 16;
-		db->runs = xreallocarray(db->runs, db->cap_runs, sizeof(*db->runs));
-	}
-	run = &db->runs[db->n_runs++];
+	run = mem_run_add(db, db->n_runs);
 	*run = (struct mem_run){.r = {.id = id, .started_at = now, .node = xstrdup(node)}};
 	return run;
 }
@@ -74,7 +93,7 @@ static void take(struct mem_db *db, const struct claim_request *r, int state, si
                  struct claim_batch *b)
 {
 	const struct order *o = &db->by_state[state];
-	const char *owner = intern_owner(db, r->owner);
+	const char *owner = mem_owner(db, r->owner);
 	struct claimed *item;
 	struct row *row;
 	size_t due;
@@ -176,8 +195,8 @@ int mem_claim(void *session, const struct claim_request *r, struct claim_batch *
 	return OK;
 }
 
-/* Keeps the records sorted; the same report twice is one record. */
-static struct record *add_record(struct row *row, int64_t seq)
+/* The same report twice is one record. */
+struct record *mem_record_add(struct row *row, int64_t seq)
 {
 	struct record *rec;
 	size_t i;
@@ -248,7 +267,7 @@ static int64_t settle_one(struct mem_db *db, struct settlement *s, usec_t now)
 	s->sent_at = 0;
 	if (!row)
 		return 0;
-	if (s->verdict != VERDICT_RELEASE && (rec = add_record(row, attempt_seq(s->fence, s->verdict)))) {
+	if (s->verdict != VERDICT_RELEASE && (rec = mem_record_add(row, attempt_seq(s->fence, s->verdict)))) {
 		rec->attempt = (struct attempt){
 			.attempt = s->attempt,
 			.run = s->run,
@@ -333,7 +352,7 @@ static void recover_row(struct mem_db *db, struct row *row, const struct recover
                         usec_t now, struct recover_result *result)
 {
 	int state = recovered_state(r, row->m.attempts, row->m.lost + 1);
-	struct record *rec = add_record(row, attempt_seq(row->m.fence, VERDICT_LOST));
+	struct record *rec = mem_record_add(row, attempt_seq(row->m.fence, VERDICT_LOST));
 
 	if (rec) {
 		rec->attempt = (struct attempt){

@@ -119,4 +119,5 @@ const struct store_driver store_driver_mongo = {
 	.runs = mg_runs,
 	.node_seen = mg_node_seen,
 	.nodes = mg_nodes,
+	.records = &mg_record_verbs,
 };

@@ -143,6 +143,7 @@ struct mg_attempt {
 	usec_t started_at, duration;
 	const char *error;
 };
+void mg_fill_attempt(bson_t *entry, const struct mg_attempt *a);
 void mg_append_attempt(bson_t *update, const struct mg_attempt *a); /* adds {$push: …} */
 
 /* The beat's document; ERR_NOT_FOUND before store_scheduler_init(). now and messages_sent are left alone. */
@@ -197,5 +198,9 @@ int mg_runs(void *session, int64_t before, uint64_t offset, uint32_t limit, stru
             struct error *err);
 int mg_node_seen(void *session, const struct node_report *r, struct error *err);
 int mg_nodes(void *session, struct node_page *ret, struct error *err);
+
+/* The attempts in a message's document, by seq, each once. */
+void mg_attempts_read(const bson_t *doc, struct arena *arena, struct attempt_record **ret, size_t *ret_n);
+extern const struct record_verbs mg_record_verbs; /* store_mongo_records.c */
 
 #endif

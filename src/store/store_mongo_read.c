@@ -132,86 +132,26 @@ int mg_list(void *session, const struct list_query *q, struct message_page *ret,
 
 #define ATTEMPTS_SHOWN 1000
 
-struct shown_attempt {
-	int64_t seq;
-	struct attempt a;
-};
-
-static int by_seq(const void *a, const void *b)
-{
-	const struct shown_attempt *x = a, *y = b;
-
-	return (x->seq > y->seq) - (x->seq < y->seq);
-}
-
-
-/* Who made the claim of that fence. */
-static const char *owner_of(const bson_t *doc, int64_t fence, struct arena *arena)
-{
-	bson_t owners;
-	char index[24];
-
-	if (!mg_embedded(doc, "owners", &owners))
-		return NULL;
-	snprintf(index, sizeof(index), "%lld", (long long)fence - 1);
-	return arena_strdup(arena, mg_utf8(&owners, index));
-}
-
-static void read_attempts(const bson_t *doc, struct attempt_page *page)
-{
-	struct shown_attempt *shown;
-	bson_t tries, entry;
-	bson_iter_t it;
-	size_t n = 0, i;
-
-	if (!mg_embedded(doc, "tries", &tries) || !bson_iter_init(&it, &tries))
-		return;
-	shown = arena_calloc(&page->arena, bson_count_keys(&tries) + 1, sizeof(*shown));
-	while (bson_iter_next(&it)) {
-		const uint8_t *data;
-		uint32_t len;
-
-		if (!BSON_ITER_HOLDS_DOCUMENT(&it))
-			continue;
-		bson_iter_document(&it, &len, &data);
-		if (!bson_init_static(&entry, data, len))
-			continue;
-		shown[n].seq = mg_i64(&entry, "seq");
-		shown[n++].a = (struct attempt){
-			.attempt = (int)mg_i64(&entry, "attempt"),
-			.run = mg_i64(&entry, "run"),
-			.verdict = (enum verdict)mg_i64(&entry, "verdict"),
-			.http_status = (int)mg_i64(&entry, "status"),
-			.started_at = mg_i64(&entry, "started_at"),
-			.duration = mg_i64(&entry, "duration"),
-			.error = arena_strdup(&page->arena, mg_utf8(&entry, "error")),
-		};
-	}
-	qsort(shown, n, sizeof(*shown), by_seq);
-	page->items = arena_calloc(&page->arena, n + 1, sizeof(*page->items));
-	for (i = 0; i < n && page->n < ATTEMPTS_SHOWN; i++) {
-		/* The same report twice is one. */
-		if (i && shown[i].seq == shown[i - 1].seq)
-			continue;
-		shown[i].a.node = owner_of(doc, shown[i].seq / attempt_seq(1, VERDICT_LOST), &page->arena);
-		page->items[page->n++] = shown[i].a;
-	}
-}
-
 int mg_attempts(void *session, int64_t id, struct attempt_page *ret, struct error *err)
 {
 	mongoc_cursor_t *cursor cleanup(mg_free_cursor) =
 		mg_find(session, MG_MESSAGES, one_message(id),
 	                BCON_NEW("projection", "{", "tries", BCON_INT32(1), "owners", BCON_INT32(1), "}"));
 	struct attempt_page page = {.n = 0};
+	struct attempt_record *attempts;
 	const bson_t *doc;
+	size_t n, i;
 	int rc = mg_next(session, cursor, &doc, err);
 
 	if (rc < 0)
 		return rc;
 	if (!rc)
 		return not_found(id, err);
-	read_attempts(doc, &page);
+	mg_attempts_read(doc, &page.arena, &attempts, &n);
+	page.n = MIN_OF(n, ATTEMPTS_SHOWN);
+	page.items = arena_calloc(&page.arena, page.n, sizeof(*page.items));
+	for (i = 0; i < page.n; i++)
+		page.items[i] = attempts[i].a;
 	*ret = page;
 	return OK;
 }

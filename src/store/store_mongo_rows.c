@@ -54,23 +54,28 @@ void mg_message(const bson_t *doc, struct arena *arena, struct message *ret)
 	*ret = m;
 }
 
+void mg_fill_attempt(bson_t *entry, const struct mg_attempt *a)
+{
+	BSON_APPEND_INT64(entry, "seq", a->seq);
+	BSON_APPEND_INT32(entry, "attempt", a->attempt);
+	BSON_APPEND_INT64(entry, "run", a->run);
+	BSON_APPEND_INT32(entry, "verdict", (int)a->verdict);
+	BSON_APPEND_INT32(entry, "status", a->http_status);
+	BSON_APPEND_INT64(entry, "started_at", a->started_at);
+	BSON_APPEND_INT64(entry, "duration", a->duration);
+	mg_append_text(entry, "error", a->error, MESSAGE_ERROR_MAX);
+	if (a->counts)
+		BSON_APPEND_INT64(entry, "counts", a->counts);
+	BSON_APPEND_INT64(entry, "token", a->token);
+}
+
 void mg_append_attempt(bson_t *update, const struct mg_attempt *a)
 {
 	bson_t push, entry;
 
 	BSON_APPEND_DOCUMENT_BEGIN(update, "$push", &push);
 	BSON_APPEND_DOCUMENT_BEGIN(&push, "tries", &entry);
-	BSON_APPEND_INT64(&entry, "seq", a->seq);
-	BSON_APPEND_INT32(&entry, "attempt", a->attempt);
-	BSON_APPEND_INT64(&entry, "run", a->run);
-	BSON_APPEND_INT32(&entry, "verdict", (int)a->verdict);
-	BSON_APPEND_INT32(&entry, "status", a->http_status);
-	BSON_APPEND_INT64(&entry, "started_at", a->started_at);
-	BSON_APPEND_INT64(&entry, "duration", a->duration);
-	mg_append_text(&entry, "error", a->error, MESSAGE_ERROR_MAX);
-	if (a->counts)
-		BSON_APPEND_INT64(&entry, "counts", a->counts);
-	BSON_APPEND_INT64(&entry, "token", a->token);
+	mg_fill_attempt(&entry, a);
 	bson_append_document_end(&push, &entry);
 	bson_append_document_end(update, &push);
 }

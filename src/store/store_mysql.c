@@ -160,4 +160,5 @@ const struct store_driver store_driver_mysql = {
 	.runs = my_runs_list,
 	.node_seen = my_node_seen,
 	.nodes = my_nodes,
+	.records = &my_record_verbs,
 };

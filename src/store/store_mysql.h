@@ -252,4 +252,6 @@ int my_runs_list(void *session, int64_t before, uint64_t offset, uint32_t limit,
 int my_node_seen(void *session, const struct node_report *r, struct error *err);
 int my_nodes(void *session, struct node_page *ret, struct error *err);
 
+extern const struct record_verbs my_record_verbs; /* store_mysql_records.c */
+
 #endif

@@ -116,6 +116,9 @@ static const char *const schema_1[] = {
 	" in_flight BIGINT NOT NULL,"
 	" has_left TINYINT NOT NULL,"
 	" PRIMARY KEY(node,boot))" TABLE_OPTIONS,
+	"CREATE TABLE IF NOT EXISTS herald_notes("
+	" name VARCHAR(64) NOT NULL PRIMARY KEY,"
+	" said VARCHAR(2000) NOT NULL)" TABLE_OPTIONS,
 	NULL,
 };
 

@@ -135,4 +135,5 @@ const struct store_driver store_driver_postgres = {
 	.runs = pg_runs,
 	.node_seen = pg_node_seen,
 	.nodes = pg_nodes,
+	.records = &pg_record_verbs,
 };

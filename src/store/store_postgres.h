@@ -234,4 +234,6 @@ int pg_runs(void *session, int64_t before, uint64_t offset, uint32_t limit, stru
 int pg_node_seen(void *session, const struct node_report *r, struct error *err);
 int pg_nodes(void *session, struct node_page *ret, struct error *err);
 
+extern const struct record_verbs pg_record_verbs; /* store_postgres_records.c */
+
 #endif

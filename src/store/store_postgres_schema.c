@@ -161,7 +161,8 @@ static const char schema_1_nodes[] =
 	" in_flight bigint NOT NULL,"
 	" has_left boolean NOT NULL,"
 	" PRIMARY KEY(node,boot)"
-	") WITH (fillfactor=20, autovacuum_vacuum_threshold=1000, autovacuum_vacuum_scale_factor=0);";
+	") WITH (fillfactor=20, autovacuum_vacuum_threshold=1000, autovacuum_vacuum_scale_factor=0);"
+	"CREATE TABLE herald_notes(name text COLLATE \"C\" PRIMARY KEY, said text NOT NULL);";
 
 static const char *const steps[PG_SCHEMA][2] = {{schema_1, schema_1_nodes}};
 

@@ -6,6 +6,7 @@
 #define HERALD_STORE_RULES_H
 
 #include "store.h"
+#include "store_records.h"
 
 /*
  * What a driver stores as a row's state: a message_status, or ROW_RETRYING, which everyone outside sees
@@ -62,6 +63,21 @@ usec_t claim_next_at(const struct pacing *p, enum pacing_answer answer, usec_t s
 
 /* Bytes of s to store, at most max, cut at a code point; 0 for NULL. */
 size_t text_stored(const char *s, size_t max);
+
+/* --- records (store_records.c) ------------------------------------------------------------------------------ */
+
+/* The row's state, and what orders it there. */
+int record_state(const struct message_record *r);
+usec_t record_state_at(const struct message_record *r);
+/* Fills in what goes by the row's state, message and attempts having been read. owner as it stands in the row. */
+void record_complete(struct message_record *r, int state, int64_t run, int64_t said);
+/* `said`, for drivers that keep the texts with the message. */
+int64_t record_said(const struct message_record *r);
+/* Of the attempts of the same claim as the i-th, the one whose outcome counted for its run. */
+const struct attempt_record *record_counted(const struct message_record *r, size_t i);
+/* Room for the next attempt of message `id` on the page, NULL when it is not there. Attempts come by message;
+ * *at is 0 at first. */
+struct attempt_record *record_attempt(struct record_page *page, int64_t id, size_t *at);
 
 #define RUNS_KEPT 100000
 

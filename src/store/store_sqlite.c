@@ -227,4 +227,5 @@ const struct store_driver store_driver_sqlite = {
 	.runs = sq_runs,
 	.node_seen = node_seen,
 	.nodes = nodes,
+	.records = &sq_record_verbs,
 };

@@ -200,4 +200,6 @@ int sq_scheduler_change(void *session, const struct scheduler_change *change, st
 int sq_runs(void *session, int64_t before, uint64_t offset, uint32_t limit, struct run_page *ret,
             struct error *err);
 
+extern const struct record_verbs sq_record_verbs; /* store_sqlite_records.c */
+
 #endif

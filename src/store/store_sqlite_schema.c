@@ -99,7 +99,8 @@ static const char schema_1[] =
 	" lost INTEGER NOT NULL DEFAULT 0,"
 	" last_id INTEGER NOT NULL,"
 	" closed INTEGER NOT NULL,"
-	" finished INTEGER NOT NULL DEFAULT 0);";
+	" finished INTEGER NOT NULL DEFAULT 0);"
+	"CREATE TABLE herald_notes(name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;";
 
 static const char *const steps[SQ_SCHEMA] = {schema_1};
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "alloc.h"
@@ -20,7 +21,7 @@ static struct arena texts;
 
 usec_t test_clock(void)
 {
-	return atomic_load(&clock_now);
+	return turned ? atomic_load(&clock_now) : clock_wall_steady();
 }
 
 usec_t unit(void)
@@ -74,9 +75,38 @@ struct store *open_store(const char *url)
 static void open_fixture(struct fixture *f)
 {
 	f->store = open_store(f->url);
-	in_database = database_clock(test_clock());
+	in_database = database_clock(atomic_load(&clock_now));
 	turned = in_database || can(f, STORE_LOCAL_CLOCK);
 	OKAY(store_session_open(f->store, &f->c, &f->err));
+}
+
+static void remove_files(const char *dir)
+{
+	static const char *const names[] = {"herald.db", "herald.db-wal", "herald.db-shm"};
+	char *path;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(names); i++) {
+		path = xasprintf("%s/%s", dir, names[i]);
+		unlink(path);
+		free(path);
+	}
+	rmdir(dir);
+}
+
+void empty(struct fixture *f)
+{
+	store_session_close(f->c);
+	store_close(f->store);
+	if (strstr(contract_url, "%s")) {
+		remove_files(f->dir);
+		assert_int_equal(mkdir(f->dir, 0700), 0);
+	} else {
+		free(f->url);
+		f->url = fresh_database(contract_url);
+		assert_non_null(f->url);
+	}
+	open_fixture(f);
 }
 
 void reopen(struct fixture *f)
@@ -103,20 +133,6 @@ int setup(void **state)
 	open_fixture(f);
 	*state = f;
 	return 0;
-}
-
-static void remove_files(const char *dir)
-{
-	static const char *const names[] = {"herald.db", "herald.db-wal", "herald.db-shm"};
-	char *path;
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(names); i++) {
-		path = xasprintf("%s/%s", dir, names[i]);
-		unlink(path);
-		free(path);
-	}
-	rmdir(dir);
 }
 
 int teardown(void **state)

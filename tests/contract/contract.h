@@ -41,6 +41,7 @@ char *fresh_database(const char *url);
  * have been opened. */
 bool database_clock(usec_t now);
 struct store *open_store(const char *url);
+void empty(struct fixture *f);  /* closes the store and opens a new one */
 void reopen(struct fixture *f); /* closes the store and opens it again */
 
 /* Running scheduler with that beat. */
@@ -88,6 +89,7 @@ GROUP(recover);
 GROUP(list);
 GROUP(steer);
 GROUP(nodes);
+GROUP(records);
 GROUP(threads);
 GROUP(durable);
 GROUP(model);

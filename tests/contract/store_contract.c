@@ -27,6 +27,7 @@ int main(int argc, char **argv)
 	RUN(list);
 	RUN(steer);
 	RUN(nodes);
+	RUN(records);
 	RUN(threads);
 	RUN(durable);
 	RUN(model);

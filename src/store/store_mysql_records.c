@@ -1,0 +1,736 @@
+/*
+ * Whole records, out of the MySQL driver and into it. What is there already is read first, and exactly the
+ * rest is written; when somebody else brings one of them in between, the insert meets a duplicate and all of it is
+ * done again.
+ */
+#include "alloc.h"
+#include "store_mysql.h"
+#include "text.h"
+
+/* --- messages out ------------------------------------------------------------------------------------------ */
+
+struct page_query {
+	int64_t after;
+	uint32_t limit;
+	struct record_page page;
+};
+
+static void read_attempts(const struct my_batch *q, size_t reply, struct record_page *page)
+{
+	struct attempt_record *a;
+	struct my_row r;
+	size_t at = 0;
+
+	while (my_row(q, reply, &r)) {
+		a = record_attempt(page, my_int(&r, 0), &at);
+		if (!a)
+			continue;
+		*a = (struct attempt_record){
+			.seq = my_int(&r, 1),
+			.a = {.attempt = (int)my_int(&r, 2),
+			      .run = my_int(&r, 3),
+			      .verdict = (enum verdict)my_int(&r, 4),
+			      .http_status = (int)my_int(&r, 5),
+			      .started_at = my_int(&r, 6),
+			      .duration = my_int(&r, 7),
+			      .error = my_text(&r, 8, &page->arena),
+			      .node = my_text(&r, 9, &page->arena)},
+		};
+	}
+}
+
+/* Two round trips: attempts that come in between belong to messages that change in between, too. Nobody exports
+ * those and calls it a copy. */
+static int read_page(struct my_session *s, void *arg, struct error *err)
+{
+	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
+	struct page_query *p = arg;
+	struct record_page *page = &p->page;
+	struct message_record *m;
+	struct my_row r;
+	int rc;
+
+	record_page_release(page);
+	buf_addf(my_begin(&q),
+	         "SELECT " MY_MESSAGE_COLUMNS ",m.run,m.said FROM herald_messages m" MY_MESSAGE_JOINS
+	         " WHERE m.id>%lld ORDER BY m.id LIMIT %u",
+	         (long long)p->after, p->limit + 1);
+	rc = my_run(s, &q, err);
+	if (rc)
+		return rc;
+	page->items = arena_calloc(&page->arena, p->limit, sizeof(*page->items));
+	while (my_row(&q, 0, &r)) {
+		page->more = page->n == p->limit;
+		if (page->more)
+			break;
+		m = &page->items[page->n++];
+		my_message(&r, &page->arena, &m->m);
+		if (!m->m.owner)
+			m->m.owner = my_text(&r, 17, &page->arena);
+		record_complete(m, (int)my_int(&r, 1), my_int(&r, 18), my_int(&r, 19));
+	}
+	if (!page->n)
+		return OK;
+	my_batch_clear(&q);
+	buf_addf(my_begin(&q),
+	         "SELECT a.message,a.seq,a.attempt,a.run,a.verdict,a.http_status,a.started_at,a.duration,"
+	         "a.error,o.owner FROM herald_attempts a LEFT JOIN herald_owners o ON o.id=a.owner"
+	         " WHERE a.message BETWEEN %lld AND %lld ORDER BY a.message,a.seq",
+	         (long long)page->items[0].m.id, (long long)page->items[page->n - 1].m.id);
+	rc = my_run(s, &q, err);
+	if (!rc)
+		read_attempts(&q, 0, page);
+	return rc;
+}
+
+static int export_messages(void *session, int64_t after, uint32_t limit, struct record_page *ret,
+                           struct error *err)
+{
+	struct page_query p = {.after = after, .limit = limit};
+	int rc = my_transact(session, read_page, &p, err);
+
+	if (rc)
+		record_page_release(&p.page);
+	else
+		*ret = p.page;
+	return rc;
+}
+
+/* --- messages in ------------------------------------------------------------------------------------------- */
+
+struct owner {
+	const char *name;
+	int64_t id; /* 0: not known yet */
+};
+
+struct importer {
+	struct my_session *s;
+	struct message_record *items;
+	size_t n;
+	bool given; /* ids are */
+	struct place {
+		int64_t id;
+		usec_t created_at;
+		bool there; /* before this call */
+	} * places;
+	struct owner *owners; /* by name */
+	size_t owners_n;
+	struct arena arena;
+	struct my_totals totals;
+};
+
+static void importer_release(struct importer *im)
+{
+	free(im->places);
+	free(im->owners);
+	arena_release(&im->arena);
+	im->places = NULL;
+	im->owners = NULL;
+	im->owners_n = 0;
+	im->totals = (struct my_totals){.delivered = 0};
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct owner *)a)->name, ((const struct owner *)b)->name);
+}
+
+static struct owner *find_owner(const struct importer *im, const char *name)
+{
+	const struct owner probe = {.name = name};
+
+	return im->owners_n ? bsearch(&probe, im->owners, im->owners_n, sizeof(probe), by_name) : NULL;
+}
+
+static int64_t owner_id(const struct importer *im, const char *name)
+{
+	const struct owner *o = name ? find_owner(im, name) : NULL;
+
+	return o ? o->id : 0;
+}
+
+static void gather_owners(struct importer *im)
+{
+	const char *name, *last = NULL;
+	size_t i, j, n = 0, cap = 0;
+
+	for (i = 0; i < im->n; i++)
+		cap += 1 + im->items[i].attempts_n;
+	im->owners = xcalloc(cap, sizeof(*im->owners));
+	for (i = 0; i < im->n; i++) {
+		for (j = 0; j <= im->items[i].attempts_n; j++) {
+			name = j ? im->items[i].attempts[j - 1].a.node : im->items[i].m.owner;
+			if (name && (!last || strcmp(last, name) != 0))
+				im->owners[n++].name = last = name;
+		}
+	}
+	if (n)
+		qsort(im->owners, n, sizeof(*im->owners), by_name);
+	for (i = 0; i < n; i++) {
+		if (!im->owners_n || strcmp(im->owners[im->owners_n - 1].name, im->owners[i].name) != 0)
+			im->owners[im->owners_n++] = im->owners[i];
+	}
+}
+
+/* Adds statements with at most MY_LIST_MAX items each: `select`, the items, ")". */
+static void add_lists(struct my_batch *q, const char *select, size_t n,
+                      void (*item)(const struct importer *im, size_t i, struct buf *sql),
+                      const struct importer *im)
+{
+	struct buf *sql = NULL;
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		if (i % MY_LIST_MAX == 0) {
+			sql = my_begin(q);
+			buf_addstr(sql, select);
+		} else {
+			buf_addch(sql, ',');
+		}
+		item(im, i, sql);
+		if (i % MY_LIST_MAX == MY_LIST_MAX - 1 || i + 1 == n)
+			buf_addch(sql, ')');
+	}
+}
+
+static void item_owner(const struct importer *im, size_t i, struct buf *sql)
+{
+	my_quote_text(im->s, sql, im->owners[i].name);
+}
+
+static void item_id(const struct importer *im, size_t i, struct buf *sql)
+{
+	buf_addi64(sql, im->items[i].m.id);
+}
+
+static void item_key(const struct importer *im, size_t i, struct buf *sql)
+{
+	my_quote_text(im->s, sql, im->items[i].m.idempotency_key);
+}
+
+/* Their rows are for ever, so making them need not be part of the transaction. */
+static int read_owners(struct importer *im, struct error *err)
+{
+	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
+	struct owner *o;
+	struct my_row r;
+	size_t i;
+	int rc;
+
+	gather_owners(im);
+	if (!im->owners_n)
+		return OK;
+	add_lists(&q, "SELECT owner,id FROM herald_owners WHERE owner IN (", im->owners_n, item_owner, im);
+	rc = my_run(im->s, &q, err);
+	for (i = 0; !rc && i < q.n; i++) {
+		while (my_row(&q, i, &r)) {
+			o = find_owner(im, my_text(&r, 0, &im->arena));
+			if (o)
+				o->id = my_int(&r, 1);
+		}
+	}
+	for (i = 0; !rc && i < im->owners_n; i++) {
+		if (!im->owners[i].id)
+			rc = my_owner(im->s, im->owners[i].name, &im->owners[i].id, err);
+	}
+	return rc;
+}
+
+struct key {
+	const char *key;
+	size_t item;
+};
+
+static int by_key(const void *a, const void *b)
+{
+	return strcmp(((const struct key *)a)->key, ((const struct key *)b)->key);
+}
+
+/* What is stored under one of our keys. */
+static int note_key(struct importer *im, const struct key *keys, size_t n, const struct my_row *r,
+                    struct error *err)
+{
+	const struct key probe = {.key = my_text(r, 0, &im->arena)};
+	const struct key *k = n ? bsearch(&probe, keys, n, sizeof(*keys), by_key) : NULL;
+
+	if (!k)
+		return OK;
+	if (im->given && my_int(r, 1) != im->items[k->item].m.id)
+		return error_set(err, ERR_CONFLICT,
+		                 "message %lld: another one has its idempotency key %s already",
+		                 (long long)im->items[k->item].m.id, k->key);
+	im->places[k->item] =
+		(struct place){.id = my_int(r, 1), .created_at = my_int(r, 2), .there = true};
+	return OK;
+}
+
+static void note_id(struct importer *im, const struct my_row *r)
+{
+	size_t low = 0, high = im->n, middle;
+
+	while (low < high) {
+		middle = low + (high - low) / 2;
+		if (im->items[middle].m.id < my_int(r, 0))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low < im->n && im->items[low].m.id == my_int(r, 0))
+		im->places[low] = (struct place){
+			.id = my_int(r, 0), .created_at = my_int(r, 1), .there = true};
+}
+
+/* Finds a place for what is not there. */
+static int assign(struct importer *im, int64_t last_id, usec_t created_at, struct error *err)
+{
+	struct place *p;
+	size_t i;
+
+	for (i = 0; i < im->n; i++) {
+		p = &im->places[i];
+		if (p->there)
+			continue;
+		p->id = im->given ? im->items[i].m.id : ++last_id;
+		p->created_at = im->items[i].m.created_at;
+		if (!im->given)
+			created_at = p->created_at = MAX_OF(created_at, p->created_at);
+		im->totals.by_state[record_state(&im->items[i])]++;
+		im->totals.delivered += im->items[i].m.status == MESSAGE_SENT;
+	}
+	return last_id > MESSAGE_ID_MAX
+	               ? error_set(err, ERR_PERMANENT, "the store has given out all its ids")
+	               : OK;
+}
+
+static const char last_query[] =
+	"SELECT (SELECT COALESCE(MAX(id),0) FROM herald_messages),"
+	"(SELECT COALESCE(MAX(created_at),0) FROM herald_messages)";
+
+/* With the transaction's beginning. */
+static int look(struct importer *im, struct error *err)
+{
+	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
+	struct key *keys cleanup(free_ptr) = xcalloc(im->n, sizeof(*keys));
+	size_t i, n = 0, last, by_keys;
+	struct my_row r;
+	int rc;
+
+	for (i = 0; i < im->n; i++) {
+		if (im->items[i].m.idempotency_key)
+			keys[n++] = (struct key){im->items[i].m.idempotency_key, i};
+	}
+	if (n)
+		qsort(keys, n, sizeof(*keys), by_key);
+	my_start(&q);
+	last = my_add(&q, last_query);
+	if (im->given)
+		add_lists(&q, "SELECT id,created_at FROM herald_messages WHERE id IN (", im->n, item_id, im);
+	by_keys = q.n;
+	if (n)
+		add_lists(&q, "SELECT idempotency_key,id,created_at FROM herald_messages"
+		              " WHERE idempotency_key IN (", im->n, item_key, im);
+	rc = my_run(im->s, &q, err);
+	for (i = last + 1; !rc && i < q.n; i++) {
+		while (!rc && my_row(&q, i, &r)) {
+			if (i < by_keys)
+				note_id(im, &r);
+			else
+				rc = note_key(im, keys, n, &r, err);
+		}
+	}
+	if (rc)
+		return rc;
+	return my_row(&q, last, &r) ? assign(im, my_int(&r, 0), my_int(&r, 1), err)
+	                            : error_set(err, ERR_TRANSIENT, "the database gave no last id");
+}
+
+static void add_message(struct importer *im, struct buf *sql, const struct message_record *r,
+                        const struct place *p)
+{
+	const struct message *m = &r->m;
+	const int64_t numbers[] = {
+		p->id,     record_state(r), record_state_at(r),     m->attempts, m->lost,
+		m->fence,  owner_id(im, m->owner), r->run,          r->said,     m->due_at,
+		m->started_at, m->updated_at, p->created_at, m->send_at,
+	};
+	const char *const texts[] = {m->phone, m->content, m->idempotency_key, m->metadata};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(numbers); i++) {
+		buf_addch(sql, i ? ',' : '(');
+		buf_addi64(sql, numbers[i]);
+	}
+	for (i = 0; i < ARRAY_SIZE(texts); i++) {
+		buf_addch(sql, ',');
+		my_quote_text(im->s, sql, texts[i]);
+	}
+	buf_addch(sql, ')');
+}
+
+/* Sends the packet if it is full. */
+static int flush(struct importer *im, struct my_batch *q, bool *first, struct error *err)
+{
+	int rc;
+
+	if (q->sql.len < im->s->packet)
+		return OK;
+	rc = my_run(im->s, q, err);
+	my_batch_clear(q);
+	*first = true;
+	return rc;
+}
+
+static int write_messages(struct importer *im, struct my_batch *q, struct error *err)
+{
+	bool first = true;
+	size_t i;
+	int rc = OK;
+
+	for (i = 0; !rc && i < im->n; i++) {
+		if (im->places[i].there)
+			continue;
+		if (first)
+			buf_addlit(my_begin(q),
+			           "INSERT INTO herald_messages(id,state,state_at,attempts,lost,fence,owner,"
+			           "run,said,due_at,started_at,updated_at,created_at,send_at,phone,content,"
+			           "idempotency_key,metadata) VALUES");
+		else
+			buf_addch(&q->sql, ',');
+		first = false;
+		add_message(im, &q->sql, &im->items[i], &im->places[i]);
+		rc = flush(im, q, &first, err);
+	}
+	return rc;
+}
+
+static int write_attempts(struct importer *im, struct my_batch *q, struct error *err)
+{
+	const struct message_record *r;
+	const struct attempt_record *a;
+	struct my_attempt to;
+	bool first = true;
+	size_t i, j;
+	int rc = OK;
+
+	for (i = 0; i < im->n; i++) {
+		r = &im->items[i];
+		for (j = 0; !rc && !im->places[i].there && j < r->attempts_n; j++) {
+			a = &r->attempts[j];
+			to = (struct my_attempt){
+				.message = im->places[i].id,
+				.seq = a->seq,
+				.run = a->a.run,
+				.owner = owner_id(im, a->a.node),
+				.attempt = a->a.attempt,
+				.verdict = a->a.verdict,
+				.http_status = a->a.http_status,
+				.started_at = a->a.started_at,
+				.duration = a->a.duration,
+				.message_id = a->seq == r->said ? r->m.message_id : NULL,
+				.error = a->a.error,
+			};
+			my_attempt_add(im->s, q, &to, first);
+			first = false;
+			if (q->sql.len >= im->s->packet) {
+				my_attempts_end(q);
+				rc = flush(im, q, &first, err);
+			}
+		}
+	}
+	if (!rc && !first)
+		my_attempts_end(q);
+	return rc;
+}
+
+static int import_body(struct my_session *s, void *arg, struct error *err)
+{
+	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
+	struct importer *im = arg;
+	int rc;
+
+	importer_release(im);
+	im->s = s;
+	im->places = xcalloc(im->n, sizeof(*im->places));
+	if ((rc = read_owners(im, err)) || (rc = look(im, err)) ||
+	    (rc = write_messages(im, &q, err)) || (rc = write_attempts(im, &q, err)))
+		return rc;
+	my_totals_add(s, &q, &im->totals);
+	my_commit(&q);
+	return my_run(s, &q, err);
+}
+
+static int import_messages(void *session, struct message_record *items, size_t n, struct error *err)
+{
+	struct importer im = {.items = items, .n = n, .given = items[0].m.id != 0};
+	int rc = my_transact(session, import_body, &im, err);
+	size_t i;
+
+	for (i = 0; !rc && i < n; i++) {
+		items[i].result = im.places[i].there ? INSERT_REPEATED : INSERT_CREATED;
+		items[i].m.id = im.places[i].id;
+		items[i].m.created_at = im.places[i].created_at;
+	}
+	importer_release(&im);
+	return rc;
+}
+
+/* --- runs -------------------------------------------------------------------------------------------------- */
+
+struct runs_query {
+	int64_t after;
+	uint32_t limit;
+	struct run_record_page page;
+};
+
+static int read_runs(struct my_session *s, void *arg, struct error *err)
+{
+	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
+	struct runs_query *rq = arg;
+	struct run_record_page *page = &rq->page;
+	struct my_row r;
+	int rc;
+
+	run_record_page_release(page);
+	buf_addf(my_begin(&q),
+	         "SELECT id,started_at,node,claimed,sent,failed,retried,lost,last_id,finished,closed"
+	         " FROM herald_runs WHERE id>%lld ORDER BY id LIMIT %u",
+	         (long long)rq->after, rq->limit + 1);
+	rc = my_run(s, &q, err);
+	if (rc)
+		return rc;
+	page->items = arena_calloc(&page->arena, rq->limit, sizeof(*page->items));
+	while (!page->more && my_row(&q, 0, &r)) {
+		page->more = page->n == rq->limit;
+		if (page->more)
+			break;
+		page->items[page->n++] = (struct run_record){
+			.r = {.id = my_int(&r, 0),
+			      .started_at = my_int(&r, 1),
+			      .node = my_text(&r, 2, &page->arena),
+			      .claimed = (uint32_t)my_int(&r, 3),
+			      .sent = (uint32_t)my_int(&r, 4),
+			      .failed = (uint32_t)my_int(&r, 5),
+			      .retried = (uint32_t)my_int(&r, 6),
+			      .lost = (uint32_t)my_int(&r, 7),
+			      .last_id = my_int(&r, 8),
+			      .finished = my_int(&r, 9) != 0},
+			.closed = my_int(&r, 10) != 0,
+		};
+	}
+	return OK;
+}
+
+static int export_runs(void *session, int64_t after, uint32_t limit, struct run_record_page *ret,
+                       struct error *err)
+{
+	struct runs_query q = {.after = after, .limit = limit};
+	int rc = my_transact(session, read_runs, &q, err);
+
+	if (rc)
+		run_record_page_release(&q.page);
+	else
+		*ret = q.page;
+	return rc;
+}
+
+struct runs_import {
+	const struct run_record *items;
+	size_t n;
+};
+
+static int write_runs(struct my_session *s, void *arg, struct error *err)
+{
+	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
+	const struct runs_import *im = arg;
+	const struct run_record *r;
+	struct buf *sql;
+	size_t i;
+
+	my_start(&q);
+	sql = my_begin(&q);
+	buf_addlit(sql, "INSERT INTO herald_runs(id,started_at,claimed,sent,failed,retried,lost,last_id,closed,"
+	                "finished,node) VALUES");
+	for (i = 0; i < im->n; i++) {
+		r = &im->items[i];
+		buf_addf(sql, "%s(%lld,%lld,%u,%u,%u,%u,%u,%lld,%d,%d,", i ? "," : "", (long long)r->r.id,
+		         (long long)r->r.started_at, r->r.claimed, r->r.sent, r->r.failed, r->r.retried,
+		         r->r.lost, (long long)r->r.last_id, r->closed, r->r.finished);
+		my_quote_text(s, sql, r->r.node);
+		buf_addch(sql, ')');
+	}
+	buf_addlit(sql, " ON DUPLICATE KEY UPDATE id=herald_runs.id");
+	my_commit(&q);
+	return my_run(s, &q, err);
+}
+
+static int import_runs(void *session, const struct run_record *items, size_t n, struct error *err)
+{
+	struct runs_import im = {.items = items, .n = n};
+
+	return my_transact(session, write_runs, &im, err);
+}
+
+/* --- the state --------------------------------------------------------------------------------------------- */
+
+static int read_state(struct my_session *s, void *arg, struct error *err)
+{
+	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
+	struct state_record state = {.scheduler_set = true};
+	size_t scheduler = my_add(&q, MY_SCHEDULER), closed, figures, last;
+	struct scheduler_row row;
+	struct my_row r;
+	int rc;
+
+	closed = my_add(&q, "SELECT closed FROM herald_runs WHERE id=(SELECT epoch FROM herald_scheduler"
+	                    " WHERE one=1)");
+	figures = my_add(&q, "SELECT " MY_NOW ",(SELECT COALESCE(SUM(delivered),0) FROM herald_totals),"
+	                     "(SELECT all_failed FROM herald_streak WHERE one=1)");
+	last = my_add(&q, last_query);
+	rc = my_run(s, &q, err);
+	if (rc)
+		return rc;
+	rc = my_scheduler_row(&q, scheduler, &row, err);
+	if (!rc) {
+		state.s = row.s;
+		state.config_interval = row.config_interval;
+		state.config_batch = row.config_batch;
+		state.beat_closed = my_row(&q, closed, &r) && my_int(&r, 0);
+	} else {
+		state.scheduler_set = false;
+	}
+	if (my_row(&q, figures, &r)) {
+		state.s.now = my_int(&r, 0);
+		state.s.messages_sent = my_int(&r, 1);
+		state.s.all_failed_in_a_row = (uint32_t)my_int(&r, 2);
+	}
+	if (my_row(&q, last, &r)) {
+		state.last_id = my_int(&r, 0);
+		state.last_created_at = my_int(&r, 1);
+	}
+	*(struct state_record *)arg = state;
+	return OK;
+}
+
+static int export_state(void *session, struct state_record *ret, struct error *err)
+{
+	struct state_record state;
+	int rc = my_transact(session, read_state, &state, err);
+
+	if (!rc)
+		*ret = state;
+	return rc;
+}
+
+/* The last id and time of creation are those of the messages. What was delivered is a sum over all slots, so the
+ * difference goes to this session's. */
+static int write_state(struct my_session *s, void *arg, struct error *err)
+{
+	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
+	const struct state_record *state = arg;
+	const struct pacing *p = &state->s.pacing;
+	struct my_totals totals = {.delivered = state->s.messages_sent};
+	struct my_row r;
+	size_t sum;
+	int rc;
+
+	my_start(&q);
+	buf_addf(my_begin(&q),
+	         "REPLACE INTO herald_scheduler(one,running,beat_interval,batch,beat_at,epoch,remaining,"
+	         "failure_rate,last_alert_at,config_interval,config_batch)"
+	         " VALUES(1,%d,%lld,%u,%lld,%lld,%u,%.17g,%lld,%lld,%u)",
+	         p->running, (long long)p->interval, p->batch, (long long)p->beat_at, (long long)p->epoch,
+	         p->left, state->s.failure_rate, (long long)state->s.last_alert_at,
+	         (long long)state->config_interval, state->config_batch);
+	buf_addf(my_begin(&q), "UPDATE herald_streak SET all_failed=%u WHERE one=1",
+	         state->s.all_failed_in_a_row);
+	sum = my_add(&q, "SELECT COALESCE(SUM(delivered),0) FROM herald_totals FOR UPDATE");
+	rc = my_run(s, &q, err);
+	if (rc)
+		return rc;
+	totals.delivered -= my_row(&q, sum, &r) ? my_int(&r, 0) : 0;
+	my_batch_clear(&q);
+	my_totals_add(s, &q, &totals);
+	my_commit(&q);
+	return my_run(s, &q, err);
+}
+
+static int import_state(void *session, const struct state_record *state, struct error *err)
+{
+	struct state_record copy = *state;
+
+	return state->scheduler_set ? my_transact(session, write_state, &copy, err) : OK;
+}
+
+/* --- notes ------------------------------------------------------------------------------------------------- */
+
+struct note {
+	const char *name, *text;
+	struct arena *arena;
+	const char *found;
+};
+
+static int read_note(struct my_session *s, void *arg, struct error *err)
+{
+	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
+	struct buf *sql = my_begin(&q);
+	struct note *note = arg;
+	struct my_row r;
+	int rc;
+
+	buf_addlit(sql, "SELECT said FROM herald_notes WHERE name=");
+	my_quote_text(s, sql, note->name);
+	rc = my_run(s, &q, err);
+	if (!rc)
+		note->found = my_row(&q, 0, &r) ? my_text(&r, 0, note->arena) : NULL;
+	return rc;
+}
+
+static int note_get(void *session, const char *name, struct arena *arena, const char **ret,
+                    struct error *err)
+{
+	struct note note = {.name = name, .arena = arena};
+	int rc = my_transact(session, read_note, &note, err);
+
+	if (!rc)
+		*ret = note.found;
+	return rc;
+}
+
+static int write_note(struct my_session *s, void *arg, struct error *err)
+{
+	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
+	const struct note *note = arg;
+	struct buf *sql;
+
+	my_start(&q);
+	sql = my_begin(&q);
+	if (note->text) {
+		buf_addlit(sql, "REPLACE INTO herald_notes(said,name) VALUES(");
+		my_quote_text(s, sql, note->text);
+		buf_addch(sql, ',');
+	} else {
+		buf_addlit(sql, "DELETE FROM herald_notes WHERE name=(");
+	}
+	my_quote_text(s, sql, note->name);
+	buf_addch(sql, ')');
+	my_commit(&q);
+	return my_run(s, &q, err);
+}
+
+static int note_set(void *session, const char *name, const char *text, struct error *err)
+{
+	struct note note = {.name = name, .text = text};
+
+	return my_transact(session, write_note, &note, err);
+}
+
+const struct record_verbs my_record_verbs = {
+	.export_messages = export_messages,
+	.import_messages = import_messages,
+	.export_runs = export_runs,
+	.import_runs = import_runs,
+	.export_state = export_state,
+	.import_state = import_state,
+	.note_get = note_get,
+	.note_set = note_set,
+};
