@@ -33,6 +33,7 @@
 #include "dispatch.h"
 #include "error.h"
 #include "http.h"
+#include "message_rules.h"
 #include "metrics.h"
 #include "presence.h"
 #include "profile.h"
@@ -51,6 +52,7 @@
 
 struct server {
 	const struct config *cfg;
+	struct message_rules rules;
 	struct metrics *metrics;
 	struct store *store;
 	struct cache *cache;
@@ -165,7 +167,7 @@ static int open_dispatch(struct server *s, struct error *err)
 			.retry_free = cfg->retry_pacing == CONFIG_PACING_FREE,
 		},
 		.order = cfg->message_order == CONFIG_ORDER_LIFO ? ORDER_LIFO : ORDER_FIFO,
-		.max_content = (size_t)cfg->message_max_content_length,
+		.rules = &s->rules,
 		.concurrency = (size_t)cfg->send_concurrency,
 		.lease = cfg->lease_duration,
 		.max_lost_claims = (int)cfg->max_lost_claims,
@@ -217,7 +219,7 @@ static int open_http(struct server *s, struct error *err)
 		.request_timeout = cfg->api_request_timeout,
 		.messages_keys = messages.data,
 		.scheduler_keys = scheduler.data,
-		.max_content = (size_t)cfg->message_max_content_length,
+		.rules = &s->rules,
 		.version = HERALD_VERSION,
 		.node_id = cfg->node_id,
 		.role = roles[cfg->role],
@@ -251,7 +253,10 @@ static int start(struct server *s, struct error *err)
 
 	s->metrics = metrics_new();
 	metrics_add_process(s->metrics);
-	if ((rc = open_store(s, err)) || (rc = open_cache(s, err)) ||
+	if ((rc = message_rules_init(&s->rules, s->cfg->phone_pattern,
+	                             (size_t)s->cfg->message_max_content_length,
+	                             s->cfg->invalid_messages == CONFIG_INVALID_PARK, err)) ||
+	    (rc = open_store(s, err)) || (rc = open_cache(s, err)) ||
 	    (rc = writer_start(&s->writer, s->store, WRITER_MAX_WAITING, err)) ||
 	    (rc = open_dispatch(s, err)) || (rc = open_http(s, err)))
 		return rc;
@@ -412,6 +417,7 @@ static void stop(struct server *s)
 	if (s->stuck)
 		_exit(CLI_FAILED); /* everything that had to be safe is */
 	metrics_free(s->metrics);
+	message_rules_release(&s->rules);
 }
 
 int serve(const struct config *cfg)

@@ -428,15 +428,19 @@ int cmd_import(struct cli *c)
 	struct import im = {
 		.cli = c, .name = strcmp(path, "-") == 0 ? "standard input" : path,
 		.skip_bad = cli_flag(c, "skip-bad") != NULL, .prefix = BUF_INIT, .started = clock_mono(),
-		.options.max_content = (size_t)c->cfg.message_max_content_length,
 		.options.ignore_unknown = cli_flag(c, "ignore-columns") != NULL,
 	};
+	struct message_rules rules cleanup(message_rules_release) = {0};
 	struct error err = ERROR_INIT;
 	struct api *api = NULL;
 	int result;
 
 	if (!cli_flag_int(c, "batch", 1, 10000, 5000, &im.batch_rows))
 		return CLI_USAGE;
+	if (message_rules_init(&rules, c->cfg.phone_pattern, (size_t)c->cfg.message_max_content_length,
+	                       c->cfg.invalid_messages == CONFIG_INVALID_PARK, &err) != OK)
+		return cli_fail(c, &err);
+	im.options.rules = &rules;
 	result = set_prefix(&im, path);
 	if (result == CLI_DONE && open_all(&im, path, &err) != OK)
 		result = cli_fail(c, &err);

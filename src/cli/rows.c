@@ -71,7 +71,7 @@ static struct row_text trimmed(struct row_text t)
 	return t;
 }
 
-static bool phone_ok(struct row_text t)
+static bool phone_ok(const struct row_reader *r, struct row_text t)
 {
 	char copy[MESSAGE_PHONE_MAX + 1];
 
@@ -79,7 +79,7 @@ static bool phone_ok(struct row_text t)
 		return false;
 	memcpy(copy, t.s, t.len);
 	copy[t.len] = '\0';
-	return phone_valid(copy);
+	return message_rules_takes_phone(r->options.rules, copy);
 }
 
 static enum row_result check_row(const struct row_reader *r, struct row *row)
@@ -89,20 +89,22 @@ static enum row_result check_row(const struct row_reader *r, struct row *row)
 
 	if (!row->phone.s || !row->phone.len)
 		return bad_row(row, "phoneNumber: is missing");
-	if (!phone_ok(row->phone))
-		return bad_row(row, "phoneNumber: \"%s\" is not an E.164 number: '+', then 2 to 15 digits, "
-		               "the first not 0", shown(row->phone, text));
-	if (!row->content.s || !row->content.len)
+	if (!phone_ok(r, row->phone))
+		return bad_row(row, r->options.rules->patterned || r->options.rules->park
+		                            ? "phoneNumber: \"%s\" does not match PHONE_PATTERN"
+		                            : "phoneNumber: \"%s\" is not an E.164 number: '+', then 2 to 15 "
+		                              "digits, the first not 0",
+		               shown(row->phone, text));
+	if (!row->content.s || (!row->content.len && !r->options.rules->park))
 		return bad_row(row, "content: is missing");
 	if (!utf8_valid(row->content.s, row->content.len))
 		return bad_row(row, "content: is not valid UTF-8");
 	if (memchr(row->content.s, '\0', row->content.len))
 		return bad_row(row, "content: holds a NUL character");
-	if (row->content.len > r->options.max_content) {
+	if (!message_rules_takes_content(r->options.rules, row->content.s, row->content.len)) {
 		points = utf8_length(row->content.s, row->content.len);
-		if (points > r->options.max_content)
-			return bad_row(row, "content: has %zu characters, the maximum is %zu", points,
-			               r->options.max_content);
+		return bad_row(row, "content: has %zu characters, the maximum is %zu", points,
+		               r->options.rules->max_content);
 	}
 	if (row->send_at.s && (!clock_parse(row->send_at.s, row->send_at.len, &row->send_at_time) ||
 	                       row->send_at_time == 0))

@@ -18,6 +18,7 @@
 #include "csv.h"
 #include "columns.h"
 #include "error.h"
+#include "message_rules.h"
 #include "window.h"
 
 enum row_format { ROW_CSV, ROW_NDJSON };
@@ -40,7 +41,7 @@ enum row_result { ROW_OK, ROW_BAD, ROW_END, ROW_ERROR };
 
 struct row_options {
 	enum row_format format;
-	size_t max_content;   /* code points */
+	const struct message_rules *rules;
 	bool ignore_unknown;  /* columns and members of no meaning are passed over */
 };
 

@@ -36,6 +36,7 @@ enum option_check {
 	CHECK_HOST_OR_SOCKET, /* or the absolute path of a socket directory */
 	CHECK_TOKEN,        /* visible ASCII */
 	CHECK_HEADER_VALUE, /* visible ASCII with single spaces within */
+	CHECK_PATTERN,      /* a POSIX extended regular expression */
 };
 
 struct option {

@@ -1,4 +1,5 @@
 /* Text to value and back, one case per type. */
+#include <regex.h>
 #include <string.h>
 
 #include "alloc.h"
@@ -102,6 +103,8 @@ void option_allowed(const struct option *o, struct buf *out)
 			buf_addlit(out, "a host name, an IPv4 or an IPv6 address, or an absolute path");
 		else if (o->check == CHECK_TOKEN || o->check == CHECK_HEADER_VALUE)
 			buf_addf(out, "up to %d visible ASCII characters", (int)o->max);
+		else if (o->check == CHECK_PATTERN)
+			buf_addf(out, "a regular expression of up to %d bytes", (int)o->max);
 		else
 			buf_addf(out, "text of up to %d bytes", (int)o->max);
 		break;
@@ -172,6 +175,18 @@ static int refuse(const struct option *o, const char *text, size_t len, const ch
 	return r;
 }
 
+static bool pattern_valid(const char *text, size_t len)
+{
+	char *copy = xstrndup(text, len);
+	regex_t compiled;
+	bool valid = !regcomp(&compiled, copy, REG_EXTENDED | REG_NOSUB);
+
+	if (valid)
+		regfree(&compiled);
+	free(copy);
+	return valid;
+}
+
 static const char *text_fault(const struct option *o, const char *text, size_t len)
 {
 	if (o->max > 0 && len > (size_t)o->max)
@@ -189,6 +204,8 @@ static const char *text_fault(const struct option *o, const char *text, size_t l
 		return "is not a host";
 	if (o->check == CHECK_TOKEN && !text_is_token(text, len, len))
 		return "holds other than visible ASCII characters";
+	if (o->check == CHECK_PATTERN && !pattern_valid(text, len))
+		return "is not a POSIX extended regular expression";
 	if (o->check == CHECK_HEADER_VALUE) {
 		if (text[0] == ' ' || text[len - 1] == ' ')
 			return "begins or ends with a space";

@@ -5,11 +5,12 @@
 static const char *const verdict_names[VERDICT_COUNT] = {
 	[VERDICT_SENT] = "sent",       [VERDICT_RETRY] = "retry",     [VERDICT_FAILED] = "failed",
 	[VERDICT_UNKNOWN] = "unknown", [VERDICT_RELEASE] = "release", [VERDICT_LOST] = "lost",
+	[VERDICT_INVALID] = "invalid",
 };
 
 const char *verdict_name(enum verdict v)
 {
-	return (unsigned)v < VERDICT_COUNT ? verdict_names[v] : "invalid";
+	return (unsigned)v < VERDICT_COUNT ? verdict_names[v] : "?";
 }
 
 bool delivery_success(const struct delivery_policy *p, int status)

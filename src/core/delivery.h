@@ -26,9 +26,10 @@ enum verdict {
 	VERDICT_UNKNOWN = 3, /* strict mode: parked */
 	VERDICT_RELEASE = 4, /* never started: given back uncharged */
 	VERDICT_LOST = 5,    /* only in stored attempts: the lease ran out without an outcome */
+	VERDICT_INVALID = 6, /* against the rules when its turn came: not sent */
 };
-#define VERDICT_COUNT 6
-const char *verdict_name(enum verdict v); /* sent retry failed unknown release lost */
+#define VERDICT_COUNT 7
+const char *verdict_name(enum verdict v); /* sent retry failed unknown release lost invalid */
 
 #define RETRY_STEPS_MAX 32
 #define RETRY_AFTER_MAX (10 * USEC_PER_HOUR)

@@ -21,6 +21,7 @@ static const unsigned legal_from[MESSAGE_EVENT_COUNT] = {
 	[EVENT_EXPIRE] = FROM(SENDING),
 	[EVENT_CANCEL] = FROM(PENDING),
 	[EVENT_REPLAY] = FROM(FAILED),
+	[EVENT_REJECT] = FROM(SENDING),
 };
 #undef FROM
 
@@ -28,6 +29,7 @@ static const char *const status_names[MESSAGE_STATUS_COUNT] = {
 	[MESSAGE_PENDING] = "pending",     [MESSAGE_SENDING] = "sending",
 	[MESSAGE_SENT] = "sent",           [MESSAGE_FAILED] = "failed",
 	[MESSAGE_CANCELLED] = "cancelled", [MESSAGE_UNKNOWN] = "unknown",
+	[MESSAGE_INVALID] = "invalid",
 };
 
 bool message_may(enum message_status from, enum message_event event)
@@ -39,7 +41,7 @@ bool message_may(enum message_status from, enum message_event event)
 
 const char *message_status_name(enum message_status s)
 {
-	return (unsigned)s < MESSAGE_STATUS_COUNT ? status_names[s] : "invalid";
+	return (unsigned)s < MESSAGE_STATUS_COUNT ? status_names[s] : "?";
 }
 
 bool message_status_parse(const char *text, enum message_status *ret)

@@ -4,7 +4,8 @@
  *             claim                      success
  *  pending ----------> sending ---------------------------> sent
  *    ^  ^                |  |  permanent error, or last try
- *    |  |                |  '-----------------------------> failed --replay--> pending
+ *    |  |                |  +-----------------------------> failed --replay--> pending
+ *    |  |                |  '--against the rules, unsent--> invalid
  *    |  '---retryable----'  |
  *    |      (due later)     '--outcome unknown: pending again, or `unknown` in strict mode
  *    '-------------- lease ran out: same rule as "outcome unknown"
@@ -18,7 +19,7 @@
 
 #include "clock.h"
 
-/* Stored in databases: never renumber. */
+/* Never renumber. */
 enum message_status {
 	MESSAGE_PENDING = 0,
 	MESSAGE_SENDING = 1,
@@ -26,8 +27,9 @@ enum message_status {
 	MESSAGE_FAILED = 3,
 	MESSAGE_CANCELLED = 4,
 	MESSAGE_UNKNOWN = 5,
+	MESSAGE_INVALID = 6,
 };
-#define MESSAGE_STATUS_COUNT 6
+#define MESSAGE_STATUS_COUNT 7
 
 /* What can happen to a message. */
 enum message_event {
@@ -40,8 +42,9 @@ enum message_event {
 	EVENT_EXPIRE,    /* the lease ran out */
 	EVENT_CANCEL,
 	EVENT_REPLAY,
+	EVENT_REJECT,    /* at its turn it breaks the rules (message_rules.h): it is not sent */
 };
-#define MESSAGE_EVENT_COUNT 9
+#define MESSAGE_EVENT_COUNT 10
 
 /* The single statement of legal changes: false means the pair cannot happen in a right program (except
  * CANCEL and REPLAY, which a client may ask for at any time and is then told no). SUCCESS is legal from

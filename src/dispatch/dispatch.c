@@ -29,6 +29,7 @@ static void add_metrics(struct dispatch *d)
 		{VERDICT_RETRY, "outcome=\"retry\""},
 		{VERDICT_FAILED, "outcome=\"failed\""},
 		{VERDICT_UNKNOWN, "outcome=\"unknown\""},
+		{VERDICT_INVALID, "outcome=\"invalid\""},
 	};
 	static const char *const recovered[] = {"to=\"pending\"", "to=\"unknown\"", "to=\"failed\""};
 	struct metrics *m = d->o.metrics;
@@ -55,7 +56,7 @@ static int check(const struct dispatch_options *o, struct error *err)
 	if (o->lease <= o->webhook_timeout + LEASE_OVER_TIMEOUT)
 		return error_set(err, ERR_CONFIG,
 		                 "the lease must exceed the webhook timeout by more than 10 seconds");
-	if (!o->concurrency || o->max_content < 4 || !o->policy.backoff_n || o->policy.max_attempts < 1 ||
+	if (!o->concurrency || o->rules->max_content < 4 || !o->policy.backoff_n || o->policy.max_attempts < 1 ||
 	    o->webhook_timeout <= 0)
 		return error_set(err, ERR_CONFIG, "a limit of the dispatcher is zero");
 	return OK;

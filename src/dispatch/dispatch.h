@@ -14,6 +14,7 @@
 #include "clock.h"
 #include "delivery.h"
 #include "error.h"
+#include "message_rules.h"
 #include "store.h"
 
 struct dispatch;
@@ -35,7 +36,7 @@ struct dispatch_options {
 
 	struct delivery_policy policy;
 	enum message_order order;
-	size_t max_content;    /* code points */
+	const struct message_rules *rules; /* what is sent; outlives the dispatcher */
 	size_t concurrency;    /* requests in flight */
 	usec_t lease;          /* > webhook_timeout + 10 s */
 	int max_lost_claims;

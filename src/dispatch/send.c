@@ -131,6 +131,27 @@ static void set_error(struct dispatch *d, struct flight *f, const struct transpo
 	set_text(f, b->data, utf8_valid(b->data, b->len) ? MIN_OF(b->len, (size_t)MESSAGE_ERROR_MAX) : 0);
 }
 
+/* On its way to the ledger. */
+static void hand_over(struct dispatch *d, struct flight *f)
+{
+	struct wire *w = &d->w;
+
+	metric_inc(d->m.attempts[f->verdict]);
+	if (!w->outbox.n)
+		w->outbox_since = clock_mono();
+	chain_add(&w->outbox, &f->note);
+}
+
+/* It breaks the rules: no request is made. */
+static void refuse(struct dispatch *d, struct flight *f, const char *why)
+{
+	f->verdict = VERDICT_INVALID;
+	f->retry_in = f->duration = 0;
+	f->http_status = 0;
+	set_text(f, why, strlen(why));
+	hand_over(d, f);
+}
+
 /* Every attempt ends here, the rehearsed ones without ever having been on the wire. */
 static void conclude(struct dispatch *d, struct flight *f, const struct transport_result *r)
 {
@@ -159,12 +180,9 @@ static void conclude(struct dispatch *d, struct flight *f, const struct transpor
 	if (f->body.cap > BODY_KEPT)
 		buf_release(&f->body);
 
-	metric_inc(d->m.attempts[j.verdict]);
 	if (r->end != ATTEMPT_REHEARSED)
 		metric_observe(d->m.attempt_seconds, r->duration);
-	if (!w->outbox.n)
-		w->outbox_since = clock_mono();
-	chain_add(&w->outbox, &f->note);
+	hand_over(d, f);
 
 	if (j.gone && !w->gone.out) {
 		w->gone = (struct gone_order){.note.kind = NOTE_GONE, .run = f->run, .claimed = f->claimed,
@@ -186,7 +204,7 @@ static void compose(struct dispatch *d, struct flight *f, const struct claimed *
 {
 	struct json_out j;
 	bool cut;
-	size_t kept = content_cut(c->content, c->content_len, d->o.max_content, &cut);
+	size_t kept = content_cut(c->content, c->content_len, d->o.rules->max_content, &cut);
 	uint64_t hash = hash_bytes(c->phone, strlen(c->phone), (uint64_t)c->created_at);
 
 	/* Permanent and without a lookup: the same for every attempt on every node. Ids start over with a
@@ -222,6 +240,7 @@ static void start(struct dispatch *d, const struct parcel *p, const struct claim
 	struct wire *w = &d->w;
 	struct flight *f = flight_take(w);
 	struct transport_request r = {.tag = f, .key = f->key};
+	const char *why;
 
 	f->id = c->id;
 	f->fence = c->fence;
@@ -233,6 +252,11 @@ static void start(struct dispatch *d, const struct parcel *p, const struct claim
 	f->started_at = store_clock_to_store(&w->tick.clock, now);
 	tick_started(&w->tick);
 
+	why = message_rules_broken(d->o.rules, c->phone, c->content, c->content_len);
+	if (why) {
+		refuse(d, f, why);
+		return;
+	}
 	if (p->batch.failure_rate > 0 && random_unit() < p->batch.failure_rate) {
 		conclude(d, f, &(struct transport_result){.end = ATTEMPT_REHEARSED, .body = ""});
 		return;

@@ -115,8 +115,9 @@ bool batch_cut(struct batch_cutter *c, const char **ret_row, size_t *ret_len)
 	return c->format == BATCH_LINES ? cut_line(c, ret_row, ret_len) : cut_element(c, ret_row, ret_len);
 }
 
-int batch_parse(enum batch_format format, const char *text, size_t len, size_t max_content, struct arena *a,
-                struct message_draft **ret, size_t *ret_n, struct details *d, enum api_error *ret_error)
+int batch_parse(enum batch_format format, const char *text, size_t len,
+                const struct message_rules *rules, struct arena *a, struct message_draft **ret,
+                size_t *ret_n, struct details *d, enum api_error *ret_error)
 {
 	bool malformed = false, nul;
 	struct message_draft *drafts = NULL;
@@ -148,7 +149,7 @@ int batch_parse(enum batch_format format, const char *text, size_t len, size_t m
 				break;
 			continue;
 		}
-		if (body_draft(doc, max_content, i, a, &drafts[i], d))
+		if (body_draft(doc, rules, i, a, &drafts[i], d))
 			draft_copy(&drafts[i], a);
 		json_decref(doc);
 	}

@@ -11,6 +11,7 @@
 
 #include "answer.h"
 #include "arena.h"
+#include "message_rules.h"
 #include "store.h"
 
 #define BATCH_ROWS_MAX 10000
@@ -30,8 +31,9 @@ must_check bool batch_cut(struct batch_cutter *c, const char **ret_row, size_t *
 
 /* OK: *ret (in the arena) holds *ret_n drafts. Else what to answer, with details by row index:
  * API_MALFORMED_JSON, API_INVALID (in *ret_error, returning ERR_INVALID). */
-must_check int batch_parse(enum batch_format format, const char *text, size_t len, size_t max_content,
-                           struct arena *a, struct message_draft **ret, size_t *ret_n, struct details *d,
+must_check int batch_parse(enum batch_format format, const char *text, size_t len,
+                           const struct message_rules *rules, struct arena *a,
+                           struct message_draft **ret, size_t *ret_n, struct details *d,
                            enum api_error *ret_error);
 
 #endif

@@ -36,18 +36,25 @@ int body_json(const char *text, size_t len, size_t row, json_t **ret, bool *ret_
 	return ERR_INVALID;
 }
 
-static void draft_phone(const json_t *v, size_t row, struct message_draft *m, struct details *d)
+static void draft_phone(const json_t *v, const struct message_rules *rules, size_t row,
+                        struct message_draft *m, struct details *d)
 {
 	if (!json_is_string(v))
 		complain(d, row, "phoneNumber", "must be a string");
-	else if (!phone_valid(json_string_value(v)))
-		complain(d, row, "phoneNumber", "must be in E.164 form, e.g. +905551234567");
-	else
+	else if (message_rules_takes_phone(rules, json_string_value(v)))
 		m->phone = json_string_value(v);
+	else if (rules->park)
+		complain(d, row, "phoneNumber", "must have 1 to 20 bytes");
+	else if (rules->patterned)
+		complain(d, row, "phoneNumber", "must match the pattern that is configured (PHONE_PATTERN)");
+	else
+		complain(d, row, "phoneNumber", "must be in E.164 form, e.g. +905551234567");
 }
 
-static void draft_content(const json_t *v, size_t max, size_t row, struct message_draft *m, struct details *d)
+static void draft_content(const json_t *v, const struct message_rules *rules, size_t row,
+                          struct message_draft *m, struct details *d)
 {
+	const size_t max = rules->max_content;
 	size_t len, points;
 
 	if (!json_is_string(v)) {
@@ -55,15 +62,19 @@ static void draft_content(const json_t *v, size_t max, size_t row, struct messag
 		return;
 	}
 	len = json_string_length(v);
-	points = len <= max ? len : utf8_length(json_string_value(v), len);
+	if (message_rules_takes_content(rules, json_string_value(v), len)) {
+		m->content = json_string_value(v);
+		return;
+	}
+	points = utf8_length(json_string_value(v), len);
 	if (!len)
 		complain(d, row, "content", "must not be empty");
-	else if (points > max && row == SIZE_MAX)
+	else if (rules->park)
+		complain(d, row, "content", "must have at most 400000 bytes");
+	else if (row == SIZE_MAX)
 		details_add(d, "content", "must have at most %zu characters, has %zu", max, points);
-	else if (points > max)
-		details_add_row(d, row, "content", "must have at most %zu characters, has %zu", max, points);
 	else
-		m->content = json_string_value(v);
+		details_add_row(d, row, "content", "must have at most %zu characters, has %zu", max, points);
 }
 
 static void draft_send_at(const json_t *v, size_t row, struct message_draft *m, struct details *d)
@@ -107,8 +118,8 @@ static void draft_metadata(const json_t *v, size_t row, struct arena *a, struct 
 		m->metadata = arena_strndup(a, text, len);
 }
 
-bool body_draft(json_t *doc, size_t max_content, size_t row, struct arena *a, struct message_draft *ret,
-                struct details *d)
+bool body_draft(json_t *doc, const struct message_rules *rules, size_t row, struct arena *a,
+                struct message_draft *ret, struct details *d)
 {
 	struct message_draft m = {0};
 	bool content = false, phone = false;
@@ -123,10 +134,10 @@ bool body_draft(json_t *doc, size_t max_content, size_t row, struct arena *a, st
 	json_object_foreach(doc, name, v) {
 		if (strcmp(name, "phoneNumber") == 0) {
 			phone = true;
-			draft_phone(v, row, &m, d);
+			draft_phone(v, rules, row, &m, d);
 		} else if (strcmp(name, "content") == 0) {
 			content = true;
-			draft_content(v, max_content, row, &m, d);
+			draft_content(v, rules, row, &m, d);
 		} else if (strcmp(name, "sendAt") == 0) {
 			draft_send_at(v, row, &m, d);
 		} else if (strcmp(name, "idempotencyKey") == 0) {

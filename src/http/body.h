@@ -12,6 +12,7 @@
 
 #include "answer.h"
 #include "arena.h"
+#include "message_rules.h"
 #include "store.h"
 
 /* Parses one JSON value. OK; ERR_INVALID: malformed (for a 400), or it holds U+0000 (*ret_nul, for a 422); details
@@ -21,7 +22,7 @@ must_check int body_json(const char *text, size_t len, size_t row, json_t **ret,
 
 /* A message to be created. Texts point into doc or the arena. row: SIZE_MAX outside a batch. On false, d says
  * why. */
-must_check bool body_draft(json_t *doc, size_t max_content, size_t row, struct arena *a,
+must_check bool body_draft(json_t *doc, const struct message_rules *rules, size_t row, struct arena *a,
                            struct message_draft *ret, struct details *d);
 
 /* interval, batchSize, failureRate; `ret` keeps what is not named. */

@@ -86,7 +86,7 @@ enum handled handle_create(struct request *r, struct store_session *c)
 		answer_error(&r->answer, API_MALFORMED_JSON);
 	} else if (body_json(r->body.data, r->body.len, SIZE_MAX, &r->doc, &nul, d) != OK) {
 		answer_error(&r->answer, nul ? API_INVALID : API_MALFORMED_JSON);
-	} else if (!body_draft(r->doc, h->o.max_content, SIZE_MAX, &r->arena, &r->draft, d) ||
+	} else if (!body_draft(r->doc, h->o.rules, SIZE_MAX, &r->arena, &r->draft, d) ||
 	           !take_key(r, &r->draft)) {
 		answer_error(&r->answer, API_INVALID);
 	} else {
@@ -154,7 +154,7 @@ enum handled handle_batch(struct request *r, struct store_session *c)
 		answer_error(&r->answer, API_INVALID);
 		return HANDLED_DONE;
 	}
-	if (batch_parse(format, r->body.data, r->body.len, r->http->o.max_content, &r->arena, &drafts, &n, d,
+	if (batch_parse(format, r->body.data, r->body.len, r->http->o.rules, &r->arena, &drafts, &n, d,
 	                &why) != OK) {
 		answer_error(&r->answer, why);
 		return HANDLED_DONE;

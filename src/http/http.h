@@ -19,6 +19,7 @@
 #include "buf.h"
 #include "clock.h"
 #include "error.h"
+#include "message_rules.h"
 
 struct http;
 struct store;
@@ -54,7 +55,7 @@ struct http_options {
 	usec_t request_timeout;    /* for a request's line, headers and body to come in */
 	const char *messages_keys; /* comma-separated; NULL or "": the group answers 500 */
 	const char *scheduler_keys;
-	size_t max_content;        /* code points of a message's content */
+	const struct message_rules *rules; /* what a create must keep to; outlives the server */
 	const char *version;
 	const char *node_id;       /* shown in /health and in the log */
 	const char *role;          /* "all", "api"; for the log */

@@ -63,13 +63,14 @@ static void read_status(struct query *q, const struct buf *value, struct details
 	if (message_status_parse(value->data, &s))
 		q->status = (int)s;
 	else
-		details_add(d, "status", "must be pending, sending, sent, failed, cancelled or unknown");
+		details_add(d, "status", "must be pending, sending, sent, failed, cancelled, unknown or invalid");
 }
 
 static void read_phone(struct query *q, const struct buf *value, struct details *d)
 {
-	if (!phone_valid(value->data)) {
-		details_add(d, "phoneNumber", "must be in E.164 form, e.g. +905551234567");
+	/* Not only E.164: what PHONE_PATTERN allows, or what is parked, can be looked for, too. */
+	if (!text_is_token(value->data, value->len, MESSAGE_PHONE_MAX)) {
+		details_add(d, "phoneNumber", "must be 1 to 20 visible characters, e.g. +905551234567");
 		return;
 	}
 	memcpy(q->phone, value->data, value->len + 1);

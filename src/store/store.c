@@ -269,8 +269,7 @@ static int check_draft(const struct message_draft *d, struct error *err)
 
 	if (!d->phone || !(len = strnlen(d->phone, MESSAGE_PHONE_MAX + 1)) || len > MESSAGE_PHONE_MAX)
 		return refuse(err, "a message needs a phone number of at most 20 bytes");
-	if (!d->content || !(len = strnlen(d->content, MESSAGE_CONTENT_MAX_BYTES + 1)) ||
-	    len > MESSAGE_CONTENT_MAX_BYTES)
+	if (!d->content || strnlen(d->content, MESSAGE_CONTENT_MAX_BYTES + 1) > MESSAGE_CONTENT_MAX_BYTES)
 		return refuse(err, "a message needs content of at most 400000 bytes");
 	if (d->idempotency_key &&
 	    !text_is_token(d->idempotency_key, strnlen(d->idempotency_key, MESSAGE_KEY_MAX + 1),
@@ -324,8 +323,9 @@ int store_settle(struct store_session *c, struct settlement *s, size_t n, struct
 	int rc;
 
 	for (i = 0; i < n; i++) {
-		if (s[i].verdict < VERDICT_SENT || s[i].verdict > VERDICT_RELEASE)
-			return refuse(err, "a settlement's verdict is sent, retry, failed, unknown or release");
+		if (s[i].verdict < VERDICT_SENT || s[i].verdict >= VERDICT_COUNT || s[i].verdict == VERDICT_LOST)
+			return refuse(err,
+			              "a settlement's verdict is sent, retry, failed, unknown, release or invalid");
 		if (s[i].id < 1 || s[i].fence < 1 || s[i].retry_in < 0)
 			return refuse(err, "a settlement names a message, its fence and no time in the past");
 	}

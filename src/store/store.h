@@ -290,7 +290,7 @@ void attempt_page_release(struct attempt_page *p);
 must_check int store_cancel(struct store_session *c, int64_t id, struct arena *arena, struct message *ret,
                             struct error *err);
 
-/* failed -> pending, due now: attempts, lost, message_id, sent_at and last_error
+/* failed -> pending (what is invalid stays so), due now: attempts, lost, message_id, sent_at and last_error
  * cleared, the fence kept. ERR_NOT_FOUND when it is not there or not failed. */
 must_check int store_replay(struct store_session *c, int64_t id, struct error *err);
 /* Replays up to limit failed messages; *ret is how many. Call until 0. */
@@ -339,7 +339,7 @@ struct run {
 	int64_t id; /* = epoch */
 	usec_t started_at;
 	const char *node;
-	uint32_t claimed, sent, failed, retried, lost;
+	uint32_t claimed, sent, failed, retried, lost; /* failed: or found invalid */
 	int64_t last_id; /* the last message it claimed; 0: none */
 	bool finished;
 };

@@ -63,7 +63,7 @@ static bson_t *list_filter(const struct list_query *q, bool position)
 		filter = BCON_NEW("state", "{", "$in", "[", BCON_INT32(MESSAGE_PENDING),
 		                  BCON_INT32(ROW_RETRYING), "]", "}");
 	else
-		filter = BCON_NEW("state", BCON_INT32(q->status));
+		filter = BCON_NEW("state", BCON_INT32(row_state((enum message_status)q->status)));
 	append_range(filter, "created_at", q->since, q->until);
 	if (q->phone)
 		BSON_APPEND_UTF8(filter, "phone", q->phone);

@@ -56,6 +56,7 @@ static void tally_add(struct run_tally *t, int64_t verdict, uint32_t n)
 		t->retried += n;
 		return;
 	case VERDICT_FAILED:
+	case VERDICT_INVALID:
 		t->failed += n;
 		return;
 	default:

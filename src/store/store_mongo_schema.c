@@ -4,7 +4,7 @@
  * written last.
  *
  * herald_messages
- *   state     enum message_status, ROW_RETRYING or ROW_STAGED.
+ *   state     as store_rules.h numbers them, or ROW_STAGED.
  *   state_at  what orders the rows of a state: due_at (pending), the lease's end (sending), else when it
  *             got there. One index thus serves claims, lease recovery and every list by status; it ends
  *             with `run`, so that what a run still has in flight is found in the index alone.

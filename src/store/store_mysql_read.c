@@ -36,7 +36,8 @@ int my_get(void *session, int64_t id, struct arena *arena, struct message *ret, 
 
 static const char counts_query[] =
 	"SELECT COALESCE(SUM(n_pending+n_retrying),0),COALESCE(SUM(n_sending),0),COALESCE(SUM(n_sent),0),"
-	"COALESCE(SUM(n_failed),0),COALESCE(SUM(n_cancelled),0),COALESCE(SUM(n_unknown),0)"
+	"COALESCE(SUM(n_failed),0),COALESCE(SUM(n_cancelled),0),COALESCE(SUM(n_unknown),0),"
+	"COALESCE(SUM(n_invalid),0)"
 	" FROM herald_totals";
 
 static struct store_counts read_counts(const struct my_batch *q, size_t reply)
@@ -112,7 +113,7 @@ static void add_source(struct my_session *s, struct buf *sql, const struct list_
                        uint64_t most)
 {
 	if (q->status != MESSAGE_PENDING) {
-		add_rows(s, sql, q, q->status, most);
+		add_rows(s, sql, q, q->status < 0 ? -1 : row_state((enum message_status)q->status), most);
 		return;
 	}
 	buf_addch(sql, '(');

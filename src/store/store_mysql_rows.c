@@ -6,12 +6,13 @@ void my_totals_add(struct my_session *s, struct my_batch *b, const struct my_tot
 {
 	static const char *const columns[ROW_STATE_COUNT] = {
 		"n_pending", "n_sending", "n_sent", "n_failed", "n_cancelled", "n_unknown", "n_retrying",
+		"n_invalid",
 	};
 	struct buf *sql = my_begin(b);
 	int i;
 
 	buf_addlit(sql, "INSERT INTO herald_totals(slot,n_pending,n_sending,n_sent,n_failed,n_cancelled,"
-	                "n_unknown,n_retrying,delivered) VALUES(");
+	                "n_unknown,n_retrying,n_invalid,delivered) VALUES(");
 	buf_addu64(sql, s->slot);
 	for (i = 0; i < ROW_STATE_COUNT; i++) {
 		buf_addch(sql, ',');

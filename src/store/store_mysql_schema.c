@@ -15,7 +15,7 @@
 
 /*
  * herald_messages
- *   state     enum message_status or ROW_RETRYING.
+ *   state     as store_rules.h numbers them.
  *   state_at  what orders the rows of a state: due_at (pending), the lease's end (sending), else when it
  *             got there (so for sent it is sent_at). One index (state, state_at, id) therefore serves
  *             claims, lease recovery and every list by status, in the very order that they ask for:
@@ -122,7 +122,19 @@ static const char *const schema_1[] = {
 	NULL,
 };
 
-static const char *const *const steps[MY_SCHEMA] = {schema_1};
+/* MySQL knows no ADD COLUMN IF NOT EXISTS, only MariaDB does. */
+#define ADD_COLUMN(table, column, type)                                                            \
+	"SET @herald=IF((SELECT COUNT(*) FROM information_schema.columns WHERE table_schema=DATABASE()" \
+	" AND table_name='" table "' AND column_name='" column "'),'DO 0',"                        \
+	"'ALTER TABLE " table " ADD COLUMN " column " " type "')",                                 \
+		"PREPARE herald FROM @herald", "EXECUTE herald", "DEALLOCATE PREPARE herald"
+
+static const char *const schema_2[] = {
+	ADD_COLUMN("herald_totals", "n_invalid", "BIGINT NOT NULL DEFAULT 0"),
+	NULL,
+};
+
+static const char *const *const steps[MY_SCHEMA] = {schema_1, schema_2};
 
 /* One statement by itself. */
 static int exec(struct my_session *s, const char *sql, struct error *err)

@@ -199,7 +199,7 @@ static void write_changes(struct settler *se)
 	size_t i, n;
 	int v, state;
 
-	for (v = VERDICT_SENT; se->changes_n && v <= VERDICT_RELEASE; v++) {
+	for (v = VERDICT_SENT; se->changes_n && v < VERDICT_COUNT; v++) {
 		for (state = 0; state < ROW_STATE_COUNT; state++) {
 			n = 0;
 			for (i = 0; i < se->changes_n; i++) {

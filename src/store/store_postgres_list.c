@@ -64,7 +64,7 @@ static void add_rows(struct buf *sql, struct pg_args *args, const struct list_qu
 
 static void add_source(struct buf *sql, struct pg_args *args, const struct list_query *q, uint64_t most)
 {
-	add_rows(sql, args, q, q->status, most);
+	add_rows(sql, args, q, q->status < 0 ? -1 : row_state((enum message_status)q->status), most);
 	if (q->status == MESSAGE_PENDING) {
 		buf_addlit(sql, " UNION ALL ");
 		add_rows(sql, args, q, ROW_RETRYING, most);
@@ -77,7 +77,8 @@ static void build_count(struct buf *sql, struct pg_args *args, const struct list
 	static const char *const columns[] = {
 		[MESSAGE_PENDING] = "pending+retrying", [MESSAGE_SENDING] = "sending",
 		[MESSAGE_SENT] = "sent",                [MESSAGE_FAILED] = "failed",
-		[MESSAGE_CANCELLED] = "cancelled",      [MESSAGE_UNKNOWN] = "unknown"};
+		[MESSAGE_CANCELLED] = "cancelled",      [MESSAGE_UNKNOWN] = "unknown",
+		[MESSAGE_INVALID] = "invalid"};
 
 	if (q->phone || q->since || q->until) {
 		buf_addlit(sql, "SELECT count(*) FROM (");
@@ -86,7 +87,7 @@ static void build_count(struct buf *sql, struct pg_args *args, const struct list
 		return;
 	}
 	buf_addf(sql, "SELECT sum(%s)::bigint FROM herald_counts",
-	         q->status < 0 ? "pending+retrying+sending+sent+failed+cancelled+unknown"
+	         q->status < 0 ? "pending+retrying+sending+sent+failed+cancelled+unknown+invalid"
 	                       : columns[q->status]);
 }
 

@@ -44,7 +44,7 @@ static int counts_body(struct pg_session *s, void *arg, struct error *err)
 	int i, rc = pg_run1(s,
 	                    "SELECT sum(pending+retrying)::bigint,sum(sending)::bigint,"
 	                    "sum(sent)::bigint,sum(failed)::bigint,sum(cancelled)::bigint,"
-	                    "sum(unknown)::bigint FROM herald_counts",
+	                    "sum(unknown)::bigint,sum(invalid)::bigint FROM herald_counts",
 	                    NULL, &res, err);
 
 	if (rc)

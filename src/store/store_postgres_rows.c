@@ -13,7 +13,8 @@ void pg_counts_call(struct pg_call *call, struct pg_args *args, const struct pg_
 	*call = (struct pg_call){
 		.sql = "UPDATE herald_counts SET pending=pending+$2::bigint,sending=sending+$3::bigint,"
 		       "sent=sent+$4::bigint,failed=failed+$5::bigint,cancelled=cancelled+$6::bigint,"
-		       "unknown=unknown+$7::bigint,retrying=retrying+$8::bigint"
+		       "unknown=unknown+$7::bigint,retrying=retrying+$8::bigint,"
+		       "invalid=invalid+$9::bigint"
 		       " WHERE slot=($1::bigint & 63)::int",
 		.args = args,
 	};

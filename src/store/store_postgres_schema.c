@@ -11,7 +11,7 @@
 
 /*
  * herald_messages
- *   state     enum message_status or ROW_RETRYING.
+ *   state     as store_rules.h numbers them.
  *   state_at  what orders the rows of a state: due_at (pending), the lease's end (sending), else when it
  *             got there (so for sent it is sent_at). One index (state, state_at, id) therefore serves
  *             claims, lease recovery and every list by status.
@@ -164,7 +164,9 @@ static const char schema_1_nodes[] =
 	") WITH (fillfactor=20, autovacuum_vacuum_threshold=1000, autovacuum_vacuum_scale_factor=0);"
 	"CREATE TABLE herald_notes(name text COLLATE \"C\" PRIMARY KEY, said text NOT NULL);";
 
-static const char *const steps[PG_SCHEMA][2] = {{schema_1, schema_1_nodes}};
+static const char schema_2[] = "ALTER TABLE herald_counts ADD COLUMN invalid bigint NOT NULL DEFAULT 0;";
+
+static const char *const steps[PG_SCHEMA][2] = {{schema_1, schema_1_nodes}, {schema_2}};
 
 static int run(PGconn *handle, const char *sql, int64_t *ret /* may be NULL */, struct error *err)
 {
@@ -222,7 +224,7 @@ static int step_up(PGconn *handle, struct error *err)
 	for (; !rc && version < PG_SCHEMA; version++) {
 		free_ptr(&done);
 		done = xasprintf("INSERT INTO herald_schema VALUES(%d)", (int)version + 1);
-		for (size_t i = 0; !rc && i < ARRAY_SIZE(steps[0]); i++)
+		for (size_t i = 0; !rc && i < ARRAY_SIZE(steps[0]) && steps[version][i]; i++)
 			rc = run(handle, steps[version][i], NULL, err);
 		if (!rc)
 			rc = run(handle, done, NULL, err);

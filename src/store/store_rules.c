@@ -7,7 +7,14 @@
 
 enum message_status row_status(int state)
 {
-	return state == ROW_RETRYING ? MESSAGE_PENDING : (enum message_status)state;
+	if (state == ROW_RETRYING)
+		return MESSAGE_PENDING;
+	return state == ROW_INVALID ? MESSAGE_INVALID : (enum message_status)state;
+}
+
+int row_state(enum message_status status)
+{
+	return status == MESSAGE_INVALID ? ROW_INVALID : (int)status;
 }
 
 /* Success is a fact, failure is an opinion: a success is taken from whoever brings it as long as the
@@ -30,6 +37,8 @@ int settlement_state(const struct settlement *s, bool beside_beat)
 		return MESSAGE_FAILED;
 	case VERDICT_UNKNOWN:
 		return MESSAGE_UNKNOWN;
+	case VERDICT_INVALID:
+		return ROW_INVALID;
 	case VERDICT_RELEASE:
 		return beside_beat ? ROW_RETRYING : MESSAGE_PENDING;
 	case VERDICT_LOST:
@@ -62,6 +71,7 @@ void run_tally_add(struct run_tally *t, enum verdict v)
 		t->retried++;
 		return;
 	case VERDICT_FAILED:
+	case VERDICT_INVALID:
 		t->failed++;
 		return;
 	case VERDICT_UNKNOWN:

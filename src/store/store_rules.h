@@ -9,14 +9,18 @@
 #include "store_records.h"
 
 /*
- * What a driver stores as a row's state: a message_status, or ROW_RETRYING, which everyone outside sees
- * as pending. It keeps retries that run beside the beat (RETRY_PACING=free) apart from what the beat
- * claims, so that neither has to step over the other's rows.
+ * What a driver stores as a row's state: a message_status up to MESSAGE_UNKNOWN; ROW_RETRYING, which everyone
+ * outside sees as pending; and ROW_INVALID, which came after it. ROW_RETRYING keeps retries that run beside
+ * the beat (RETRY_PACING=free) apart from what the beat claims, so that neither has to step over the other's
+ * rows. Stored in databases: never renumber.
  */
-#define ROW_RETRYING MESSAGE_STATUS_COUNT
-#define ROW_STATE_COUNT (MESSAGE_STATUS_COUNT + 1)
+#define ROW_RETRYING 6
+#define ROW_INVALID 7
+#define ROW_STATE_COUNT 8
 
 enum message_status row_status(int state);
+/* The state of rows of that status; of pending ones, that of those which are not retries beside the beat. */
+int row_state(enum message_status status);
 
 /* Whether a settlement counts, given the row's state and fence at that moment. */
 bool settlement_applies(int state, int64_t fence, const struct settlement *s);

@@ -20,7 +20,7 @@ static int read_totals(struct sq_conn *c, struct totals *ret, struct error *err)
 {
 	sqlite3_stmt *st cleanup(sq_reset) =
 		sq_stmt(c,
-	                "SELECT last_id,pending+retrying,sending,sent,failed,cancelled,unknown"
+	                "SELECT last_id,pending+retrying,sending,sent,failed,cancelled,unknown,invalid"
 	                " FROM herald_totals",
 	                err);
 	int i, rc = st ? sq_row(c, st, err) : err->code;
@@ -134,7 +134,7 @@ static void bind_query(sqlite3_stmt *st, const struct lister *l)
 {
 	const struct list_query *q = l->q;
 
-	sqlite3_bind_int(st, P_STATUS, q->status);
+	sqlite3_bind_int(st, P_STATUS, q->status < 0 ? -1 : row_state((enum message_status)q->status));
 	sqlite3_bind_int64(st, P_AFTER_AT, q->after.at);
 	sqlite3_bind_int64(st, P_AFTER_ID, q->after.id);
 	sqlite3_bind_int64(st, P_FIRST_ID, l->first_id);

@@ -7,7 +7,8 @@ int sq_totals_add(struct sq_conn *c, const struct sq_totals *t, struct error *er
 	sqlite3_stmt *st = sq_stmt(c,
 	                           "UPDATE herald_totals SET pending=pending+?1,sending=sending+?2,"
 	                           "sent=sent+?3,failed=failed+?4,cancelled=cancelled+?5,"
-	                           "unknown=unknown+?6,retrying=retrying+?7",
+	                           "unknown=unknown+?6,retrying=retrying+?7,"
+	                           "invalid=invalid+?8",
 	                           err);
 	int i;
 

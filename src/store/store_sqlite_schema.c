@@ -9,7 +9,7 @@
 
 /*
  * herald_messages
- *   state     enum message_status or ROW_RETRYING.
+ *   state     as store_rules.h numbers them.
  *   state_at  what orders the rows of a state: due_at (pending), the lease's end (sending), else when it
  *             got there (so for sent it is sent_at). One index (state, state_at) therefore serves claims,
  *             lease recovery and every list by status.
@@ -102,7 +102,9 @@ static const char schema_1[] =
 	" finished INTEGER NOT NULL DEFAULT 0);"
 	"CREATE TABLE herald_notes(name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;";
 
-static const char *const steps[SQ_SCHEMA] = {schema_1};
+static const char schema_2[] = "ALTER TABLE herald_totals ADD COLUMN invalid INTEGER NOT NULL DEFAULT 0;";
+
+static const char *const steps[SQ_SCHEMA] = {schema_1, schema_2};
 
 static int read_number(struct sq_conn *c, const char *sql, int64_t *ret, struct error *err)
 {
@@ -155,7 +157,7 @@ static int step_up(struct sq_conn *c, int version, struct error *err)
 
 int sq_migrate(struct sq_conn *c, bool read_only, int *ret_found, struct error *err)
 {
-	int found, version;
+	int found = 0, version;
 	int rc = find_version(c, &found, err);
 
 	if (rc)

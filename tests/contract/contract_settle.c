@@ -105,6 +105,53 @@ static void test_unknown(void **state)
 	check_counts(f, "unknown=1");
 }
 
+/* Against the rules: over, with the reason; what is retried beside the beat is another state. */
+static void test_invalid(void **state)
+{
+	struct fixture *f = *state;
+	struct list_query q = {.status = MESSAGE_INVALID, .limit = 10, .want_total = true};
+	struct attempt_page attempts;
+	struct message_page page;
+	struct settlement s[2];
+	struct claimed m[2];
+	uint32_t replayed;
+	int64_t run;
+
+	schedule(f, unit(), 2);
+	add(f, 2);
+	run = claim_n(f, 2, m);
+	s[0] = outcome(&m[0], run, VERDICT_INVALID);
+	s[0].http_status = 0;
+	s[0].error = "the phone number does not match";
+	s[1] = outcome(&m[1], run, VERDICT_RETRY);
+	s[1].retry_free = true;
+	assert_int_equal(settle_all(f, s, 2).applied, 2);
+	assert_int_equal(status_of(f, m[0].id), MESSAGE_INVALID);
+	assert_string_equal(get(f, m[0].id).last_error, "the phone number does not match");
+	assert_int_equal(get(f, m[0].id).attempts, 1);
+	check_counts(f, "pending=1 invalid=1");
+	assert_int_equal(run_of(f, run).failed, 1);
+	assert_true(run_of(f, run).finished);
+
+	OKAY(store_list(f->c, &q, &page, &f->err));
+	assert_int_equal(page.n, 1);
+	assert_int_equal(page.total, 1);
+	assert_int_equal(page.items[0].id, m[0].id);
+	message_page_release(&page);
+	OKAY(store_attempts(f->c, m[0].id, &attempts, &f->err));
+	assert_int_equal(attempts.n, 1);
+	assert_int_equal(attempts.items[0].verdict, VERDICT_INVALID);
+	attempt_page_release(&attempts);
+
+	/* It stays what it is. */
+	assert_int_equal(store_replay(f->c, m[0].id, &f->err), ERR_NOT_FOUND);
+	OKAY(store_replay_some(f->c, 10, &replayed, &f->err));
+	assert_int_equal(replayed, 0);
+	assert_false(settle(f, &m[0], run, VERDICT_SENT));
+	assert_false(settle(f, &m[0], run, VERDICT_RETRY));
+	check_counts(f, "pending=1 invalid=1");
+}
+
 /* Given back as if it had never been taken: uncharged, at its old place, but under a fence of the past. */
 static void test_release(void **state)
 {
@@ -384,6 +431,7 @@ const struct CMUnitTest settle_tests[] = {
 	TEST(test_retry),
 	TEST(test_failed),
 	TEST(test_unknown),
+	TEST(test_invalid),
 	TEST(test_release),
 	TEST(test_a_late_success_is_a_fact),
 	TEST(test_a_late_retry_is_an_opinion),

@@ -188,6 +188,42 @@ static void test_a_newer_schema(void **state)
 	free(url);
 }
 
+/* As the first release left it; and half way from there. */
+#define TO_SCHEMA_1 "ALTER TABLE herald_totals DROP COLUMN n_invalid;UPDATE herald_schema SET version=1"
+
+static void test_an_older_schema(void **state)
+{
+	static const char *const left[] = {TO_SCHEMA_1, "UPDATE herald_schema SET version=1"};
+	struct error err = ERROR_INIT;
+	struct store_counts counts;
+	struct store_session *c;
+	int found, current;
+	struct store *s;
+	size_t i;
+	char *url;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(left); i++) {
+		url = fresh();
+		store_close(open_store(url));
+		assert_true(exec_in(url, "INSERT INTO herald_totals(slot,n_pending,n_sending,n_sent,n_failed,"
+		                         "n_cancelled,n_unknown,n_retrying,delivered) VALUES(9,1,2,3,4,5,6,7,3)"));
+		assert_true(exec_in(url, left[i]));
+		s = open_store(url);
+		store_schema(s, &found, &current);
+		assert_int_equal(found, 1);
+		assert_true(current > 1);
+		assert_okay(store_session_open(s, &c, &err), &err, "session");
+		assert_okay(store_counts(c, &counts, &err), &err, "counts");
+		assert_int_equal(counts.by_status[MESSAGE_PENDING], 8);
+		assert_int_equal(counts.by_status[MESSAGE_UNKNOWN], 6);
+		assert_int_equal(counts.by_status[MESSAGE_INVALID], 0);
+		store_session_close(c);
+		store_close(s);
+		free(url);
+	}
+}
+
 /* Whatever a first start got done before it died, the next one goes on from there. */
 static void test_a_migration_that_was_cut_short(void **state)
 {
@@ -255,6 +291,7 @@ int main(void)
 		cmocka_unit_test(test_a_missing_schema_is_not_made_when_it_must_not_be),
 		cmocka_unit_test(test_tables_that_are_not_ours),
 		cmocka_unit_test(test_a_newer_schema),
+		cmocka_unit_test(test_an_older_schema),
 		cmocka_unit_test(test_a_migration_that_was_cut_short),
 		cmocka_unit_test(test_many_are_the_first),
 	};

@@ -387,7 +387,7 @@ static void test_many_nodes_migrate_at_once(void **state)
 			assert_int_equal(pthread_join(nodes[i], &fine), 0);
 			assert_non_null(fine);
 		}
-		assert_answer("SELECT count(*) FROM herald_schema", "1");
+		assert_answer("SELECT max(version)=count(*) FROM herald_schema", "t");
 		assert_answer("SELECT count(*) FROM herald_counts", "64");
 	}
 }
@@ -398,6 +398,33 @@ static void test_a_newer_schema_is_refused(void **state)
 	store_close(open_store(proxied_url));
 	free(ask("INSERT INTO herald_schema VALUES(1000)"));
 	assert_refused(proxied_url, ERR_CONFIG, "newer herald");
+}
+
+/* As the first release left it. */
+#define TO_SCHEMA_1 "ALTER TABLE herald_counts DROP COLUMN invalid; DELETE FROM herald_schema WHERE version>1"
+
+static void test_an_older_schema_is_migrated(void **state)
+{
+	struct store_session *c;
+	struct store_counts counts;
+	int found, current;
+	struct store *s;
+
+	(void)state;
+	store_close(open_store(proxied_url));
+	free(ask("UPDATE herald_counts SET pending=2,retrying=1,unknown=3 WHERE slot=5"));
+	free(ask(TO_SCHEMA_1));
+	s = open_store(proxied_url);
+	store_schema(s, &found, &current);
+	assert_int_equal(found, 1);
+	assert_true(current > 1);
+	assert_int_equal(OK, store_session_open(s, &c, &err));
+	assert_int_equal(OK, store_counts(c, &counts, &err));
+	assert_int_equal(counts.by_status[MESSAGE_PENDING], 3);
+	assert_int_equal(counts.by_status[MESSAGE_UNKNOWN], 3);
+	assert_int_equal(counts.by_status[MESSAGE_INVALID], 0);
+	store_session_close(c);
+	store_close(s);
 }
 
 static void test_nothing_is_migrated_when_that_is_not_wanted(void **state)
@@ -429,6 +456,7 @@ int main(void)
 		cmocka_unit_test_setup(test_what_cannot_be_opened_is_explained_without_the_password, fresh),
 		cmocka_unit_test_setup(test_many_nodes_migrate_at_once, fresh),
 		cmocka_unit_test_setup(test_a_newer_schema_is_refused, fresh),
+		cmocka_unit_test_setup(test_an_older_schema_is_migrated, fresh),
 		cmocka_unit_test_setup(test_nothing_is_migrated_when_that_is_not_wanted, fresh),
 	};
 	const char *url = getenv("HERALD_TEST_POSTGRES_URL");

@@ -10,6 +10,7 @@
 #include "text.h"
 
 #define MAX_CONTENT 20
+static const struct message_rules rules = {.max_content = MAX_CONTENT};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -64,7 +65,7 @@ static void one_batch(enum batch_format format, const char *text, size_t len, st
 	enum api_error error;
 	size_t n;
 
-	if (batch_parse(format, text, len, MAX_CONTENT, a, &drafts, &n, d, &error) != OK) {
+	if (batch_parse(format, text, len, &rules, a, &drafts, &n, d, &error) != OK) {
 		check_refusal(d, error);
 		return;
 	}
@@ -84,7 +85,7 @@ static void one_body(bool message, const char *text, size_t len, struct arena *a
 		check_refusal(d, nul ? API_INVALID : API_MALFORMED_JSON);
 		return;
 	}
-	if (message && body_draft(doc, MAX_CONTENT, SIZE_MAX, a, &m, d)) {
+	if (message && body_draft(doc, &rules, SIZE_MAX, a, &m, d)) {
 		check_draft(&m);
 	} else if (!message && body_scheduler_change(doc, &c, d)) {
 		require(c.interval >= -1 && c.batch != 0 && c.batch <= PACING_BATCH_MAX && c.failure_rate <= 1);

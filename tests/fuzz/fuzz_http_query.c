@@ -6,6 +6,7 @@
 #include "headers.h"
 #include "query.h"
 #include "route.h"
+#include "text.h"
 
 #define ALL                                                                                                \
 	(QUERY_PAGE | QUERY_PAGE_SIZE | QUERY_STATUS | QUERY_PHONE | QUERY_SINCE | QUERY_UNTIL | QUERY_CURSOR)
@@ -54,7 +55,7 @@ static void one_query(const char *text, size_t len)
 	if (query_parse(&q, text, len, ALL, &d)) {
 		require(q.page >= 1 && q.page <= PAGE_MAX && q.page_size >= 1 && q.page_size <= PAGE_SIZE_MAX);
 		require(q.status >= -1 && q.status < MESSAGE_STATUS_COUNT);
-		require(!*q.phone || phone_valid(q.phone));
+		require(!*q.phone || text_is_token(q.phone, strlen(q.phone), MESSAGE_PHONE_MAX));
 		if (cursor_read(q.cursor.data, q.cursor.len, CURSOR_MESSAGES, &q, &c)) {
 			cursor_write(&again, CURSOR_MESSAGES, &q, &c);
 			require(strcmp(again.data, q.cursor.data) == 0);

@@ -53,11 +53,13 @@ static void check_row(const struct row *row)
 		abort();
 }
 
+static const struct message_rules rules = {.max_content = 1000};
+
 /* A hash over all that came out. */
 static uint64_t read_all(const uint8_t *data, size_t size, uint8_t mode, size_t step)
 {
 	const struct row_options options = {
-		.format = mode & 1 ? ROW_NDJSON : ROW_CSV, .max_content = 1000, .ignore_unknown = mode & 2,
+		.format = mode & 1 ? ROW_NDJSON : ROW_CSV, .rules = &rules, .ignore_unknown = mode & 2,
 	};
 	struct pieces pieces = {.data = data, .len = size, .step = step};
 	struct row_reader reader;

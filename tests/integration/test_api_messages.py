@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from herald import MESSAGES_KEY, PHONE, SCHEDULER_KEY
+from herald import MESSAGES_KEY, PHONE, SCHEDULER_KEY, eventually
 
 TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
 
@@ -279,7 +279,7 @@ def test_list_filters(stopped):
     ("page=0", "page"), ("page=-1", "page"), ("page=x", "page"), ("page=", "page"), ("page", "page"),
     ("page=1.0", "page"), ("page=99999999999999999999", "page"), ("page=1&page=1", "page"),
     ("pageSize=0", "pageSize"), ("pageSize=101", "pageSize"), ("status=Sent", "status"), ("status=", "status"),
-    ("phoneNumber=05551234567", "phoneNumber"), ("since=yesterday", "since"), ("until=1", "until"),
+    ("phoneNumber=0%20555", "phoneNumber"), ("since=yesterday", "since"), ("until=1", "until"),
     ("cursor=", "cursor"), ("cursor=AAAA", "cursor"), ("cursor=%00", "cursor"), ("limit=5", "limit"),
     ("page=%zz", "page"), ("%ff=1", "query"),
 ])
@@ -406,3 +406,34 @@ def test_everything_has_a_correlation_id(stopped):
     assert line[0]["route"] == "/livez" and line[0]["status"] == 200 and line[0]["method"] == "GET"
 
 
+
+
+def test_parked_messages_become_invalid(herald, sink):
+    s = sink()
+    h = herald(WEBHOOK_URL=s.url, MESSAGE_SEND_INTERVAL="0", INVALID_MESSAGES="park", MESSAGE_MAX_CONTENT_LENGTH="10",
+               PHONE_PATTERN="^[+]90[5-9][0-9]{9}$")
+    ids = {}
+    for phone, content in [("nobody", "x"), ("+904551234567", "x"), (PHONE, ""), (PHONE, "x" * 11), (PHONE, "fine")]:
+        a = h.api.post("/api/v1/messages", {"phoneNumber": phone, "content": content})
+        assert a.status == 201, a.json
+        ids[phone, content] = a.json["data"]["id"]
+    eventually(lambda: h.stats()["invalid"] == 4 and h.stats()["sent"] == 1, what="all to be over")
+    assert [json.loads(r.body) for r in s.requests] == [{"to": PHONE, "content": "fine"}]
+    one = h.get(ids["nobody", "x"])
+    assert one["status"] == "invalid" and "PHONE_PATTERN" in one["lastError"] and one["attempts"] == 1
+    page = h.api.get("/api/v1/messages?status=invalid").json
+    assert {m["id"] for m in page["data"]} == set(ids.values()) - {ids[PHONE, "fine"]}
+    assert h.api.get("/api/v1/messages?phoneNumber=nobody").json["totalCount"] == 1
+    assert h.api.post(f"/api/v1/messages/{one['id']}/replay").status == 404
+    assert h.api.post("/api/v1/messages/replay/all").json["data"] == {"replayed": 0}
+    assert 'herald_attempts_total{outcome="invalid"} 4' in h.api.get("/metrics").body.decode()
+    # What cannot be stored is refused in any case.
+    invalid(h.api.post("/api/v1/messages", {"phoneNumber": "1" * 21, "content": "x"}), "phoneNumber")
+
+
+def test_a_pattern_for_phone_numbers(herald):
+    h = herald(AUTO_START_SCHEDULER="false", PHONE_PATTERN="^0[0-9 ]+$")
+    assert h.api.post("/api/v1/messages", {"phoneNumber": "0555 123", "content": "x"}).status == 201
+    a = h.api.post("/api/v1/messages", {"phoneNumber": PHONE, "content": "x"})
+    invalid(a, "phoneNumber")
+    assert "PHONE_PATTERN" in a.json["details"]["phoneNumber"]

@@ -32,7 +32,8 @@ static ssize_t read_text(void *arg, void *buf, size_t size)
 	return (ssize_t)n;
 }
 
-static struct row_options options = {.format = ROW_CSV, .max_content = 20};
+static const struct message_rules rules = {.max_content = 20};
+static struct row_options options = {.format = ROW_CSV, .rules = &rules};
 
 /* Reads all and writes what came as lines "LINE phone|content|sendAt|key|metadata", "LINE ! why", and
  * "error: text" at the end. */

@@ -158,7 +158,8 @@ static void test_names(void **state)
 	assert_string_equal(verdict_name(VERDICT_UNKNOWN), "unknown");
 	assert_string_equal(verdict_name(VERDICT_RELEASE), "release");
 	assert_string_equal(verdict_name(VERDICT_LOST), "lost");
-	assert_string_equal(verdict_name((enum verdict)6), "invalid");
+	assert_string_equal(verdict_name(VERDICT_INVALID), "invalid");
+	assert_string_equal(verdict_name((enum verdict)VERDICT_COUNT), "?");
 }
 
 int main(void)

@@ -104,6 +104,8 @@ usec_t __wrap_clock_mono(void)
 static char directory[] = "/tmp/herald-dispatch-XXXXXX";
 static bool on_disk;
 
+static struct message_rules rules;
+
 static struct rig rig_new(void)
 {
 	static int serial;
@@ -127,6 +129,7 @@ static struct rig rig_new(void)
 	snprintf(r.alert_url, sizeof(r.alert_url), "fake:alert-%d", serial);
 	r.webhook = fake_script_new(r.url + 5);
 	r.alerts = fake_script_new(r.alert_url + 5);
+	rules = (struct message_rules){.max_content = 1000};
 	r.o = (struct dispatch_options){
 		.store = r.store,
 		.cache = r.cache,
@@ -134,7 +137,7 @@ static struct rig rig_new(void)
 		.webhook_timeout = 10 * USEC_PER_SEC,
 		.message_id_from = "json:/messageId",
 		.policy = {.max_attempts = 5, .backoff = {20 * USEC_PER_MSEC}, .backoff_n = 1},
-		.max_content = 1000,
+		.rules = &rules,
 		.concurrency = 16,
 		.lease = 40 * USEC_PER_SEC,
 		.max_lost_claims = 3,
@@ -324,13 +327,46 @@ static void test_long_content_is_cut(void **state)
 
 	(void)state;
 	pace(&r, true, 0, 2);
-	r.o.max_content = 5;
+	rules.max_content = 5;
 	int64_t id = create(&r, "şşşşşşş", 0);
 	run(&r);
 	wait_status(&r, id, MESSAGE_SENT);
 	assert_string_equal(fake_script_request(r.webhook, 0)->body,
 	                    "{\"to\":\"+905551234567\",\"content\":\"şş...\"}");
 	rig_free(&r);
+}
+
+/* What breaks the rules at its turn is not sent; what comes behind it is. */
+static void test_invalid_is_not_sent(void **state)
+{
+	struct rig r = rig_new();
+	struct message m;
+
+	(void)state;
+	pace(&r, true, 0, 2);
+	message_rules_release(&rules);
+	assert_int_equal(message_rules_init(&rules, NULL, 5, true, NULL), OK);
+	int64_t empty = create(&r, "", 0), longer = create(&r, "şşşşşş", 0), good = create(&r, "şşşşş", 0);
+	run(&r);
+	wait_status(&r, empty, MESSAGE_INVALID);
+	wait_status(&r, longer, MESSAGE_INVALID);
+	wait_status(&r, good, MESSAGE_SENT);
+	assert_string_equal(fake_script_request(r.webhook, 0)->body,
+	                    "{\"to\":\"+905551234567\",\"content\":\"şşşşş\"}");
+	assert_int_equal(store_get(r.session, longer, &r.arena, &m, NULL), OK);
+	assert_string_equal(m.last_error, "the content is longer than MESSAGE_MAX_CONTENT_LENGTH");
+	rig_free(&r);
+
+	r = rig_new();
+	pace(&r, true, 0, 2);
+	assert_int_equal(message_rules_init(&rules, "^[+]91", 1000, false, NULL), OK);
+	int64_t id = create(&r, "x", 0);
+	run(&r);
+	wait_status(&r, id, MESSAGE_INVALID);
+	assert_int_equal(store_get(r.session, id, &r.arena, &m, NULL), OK);
+	assert_string_equal(m.last_error, "the phone number does not match PHONE_PATTERN");
+	rig_free(&r);
+	message_rules_release(&rules);
 }
 
 static void test_send_at_is_waited_for(void **state)
@@ -989,6 +1025,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_message_is_sent),
 		cmocka_unit_test(test_long_content_is_cut),
+		cmocka_unit_test(test_invalid_is_not_sent),
 		cmocka_unit_test(test_send_at_is_waited_for),
 		cmocka_unit_test(test_lifo),
 		cmocka_unit_test(test_without_a_url_nothing_is_claimed),

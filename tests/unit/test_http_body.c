@@ -11,6 +11,7 @@
 #include "body.h"
 
 struct fixture {
+	struct message_rules rules;
 	struct arena arena;
 	struct details details;
 	json_t *doc;
@@ -21,6 +22,7 @@ static int set_up(void **state)
 	struct fixture *f = xcalloc(1, sizeof(*f));
 
 	f->details.members = (struct buf)BUF_INIT;
+	f->rules.max_content = 10;
 	*state = f;
 	return 0;
 }
@@ -50,7 +52,7 @@ static bool draft(struct fixture *f, const char *text, struct message_draft *ret
 
 	reset(f);
 	assert_int_equal(body_json(text, strlen(text), SIZE_MAX, &f->doc, &nul, &f->details), OK);
-	return body_draft(f->doc, 10, SIZE_MAX, &f->arena, ret, &f->details);
+	return body_draft(f->doc, &f->rules, SIZE_MAX, &f->arena, ret, &f->details);
 }
 
 static void whole_message(void **state)
@@ -134,7 +136,7 @@ static int batch(struct fixture *f, enum batch_format format, const char *text, 
                  size_t *ret_n, enum api_error *ret_error)
 {
 	reset(f);
-	return batch_parse(format, text, strlen(text), 10, &f->arena, ret, ret_n, &f->details, ret_error);
+	return batch_parse(format, text, strlen(text), &f->rules, &f->arena, ret, ret_n, &f->details, ret_error);
 }
 
 #define ROW(content) "{\"phoneNumber\":\"+15551234567\",\"content\":\"" content "\"}"

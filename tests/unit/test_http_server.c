@@ -119,6 +119,8 @@ struct server {
 	struct http *http;
 };
 
+static const struct message_rules rules = {.max_content = 100};
+
 static struct http_options options_of(const struct server *s)
 {
 	return (struct http_options){
@@ -130,7 +132,7 @@ static struct http_options options_of(const struct server *s)
 		.max_batch_body = 65536,
 		.request_timeout = 10 * USEC_PER_SEC,
 		.messages_keys = KEY,
-		.max_content = 100,
+		.rules = &rules,
 		.version = "test",
 		.node_id = "test",
 		.store = s->store,

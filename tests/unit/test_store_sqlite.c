@@ -236,6 +236,32 @@ static void test_a_newer_schema(void **state)
 	expect_refused(url, true, "newer herald");
 }
 
+/* As the first release left it. */
+#define TO_SCHEMA_1 "ALTER TABLE herald_totals DROP COLUMN invalid; PRAGMA user_version=1"
+
+static void test_an_older_schema(void **state)
+{
+	struct store_counts counts;
+	struct store_session *c;
+	int found, current;
+	struct store *s;
+
+	(void)state;
+	fill(3);
+	sql(TO_SCHEMA_1);
+	expect_refused(url, true, "herald migrate");
+	s = open_it();
+	store_schema(s, &found, &current);
+	assert_int_equal(found, 1);
+	assert_true(current > 1);
+	assert_int_equal(store_session_open(s, &c, NULL), OK);
+	assert_int_equal(store_counts(c, &counts, NULL), OK);
+	assert_int_equal(counts.by_status[MESSAGE_PENDING], 3);
+	assert_int_equal(counts.by_status[MESSAGE_INVALID], 0);
+	store_session_close(c);
+	store_close(s);
+}
+
 static void test_the_schema_can_be_left_alone(void **state)
 {
 	const struct store_options options = {.url = url, .read_only_schema = true};
@@ -282,6 +308,7 @@ int main(void)
 		TEST(test_another_applications_database),
 		TEST(test_tables_may_live_beside_an_applications_own),
 		TEST(test_a_newer_schema),
+		TEST(test_an_older_schema),
 		TEST(test_the_schema_can_be_left_alone),
 		TEST(test_in_use),
 	};
