@@ -220,6 +220,7 @@ static int open_http(struct server *s, struct error *err)
 		.messages_keys = messages.data,
 		.scheduler_keys = scheduler.data,
 		.rules = &s->rules,
+		.ids = cfg->message_id_format == CONFIG_ID_UUID ? ID_UUID : ID_NUMBER,
 		.version = HERALD_VERSION,
 		.node_id = cfg->node_id,
 		.role = roles[cfg->role],

@@ -7,6 +7,7 @@
 #include "alloc.h"
 #include "json_out.h"
 #include "message.h"
+#include "message_uuid.h"
 #include "table.h"
 #include "text.h"
 
@@ -83,15 +84,15 @@ static bool has_ended(const json_t *message)
 static int wait_for_end(struct api *api, struct api_answer *answer, usec_t timeout, struct error *err)
 {
 	usec_t end = clock_mono() + timeout, pause = 100 * USEC_PER_MSEC;
-	int64_t id = api_int(answer->data, "id");
-	char path[64];
+	char path[80], scratch[32], id[MESSAGE_UUID_TEXT];
 	int code;
 
-	snprintf(path, sizeof(path), "/api/v1/messages/%lld", (long long)id);
+	snprintf(id, sizeof(id), "%s", api_text(answer->data, "id", scratch));
+	snprintf(path, sizeof(path), "/api/v1/messages/%s", id);
 	while (!has_ended(answer->data)) {
 		if (clock_mono() >= end)
-			return error_set(err, ERR_TRANSIENT, "message %lld has not ended yet; `herald get %lld` "
-			                 "tells later", (long long)id, (long long)id);
+			return error_set(err, ERR_TRANSIENT, "message %s has not ended yet; `herald get %s` tells later",
+			                 id, id);
 		usleep((useconds_t)pause);
 		pause = MIN_OF(pause * 2, USEC_PER_SEC);
 		api_answer_release(answer);

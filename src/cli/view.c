@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "alloc.h"
-#include "message.h"
+#include "message_uuid.h"
 #include "table.h"
 #include "text.h"
 
@@ -81,9 +81,9 @@ void view_counts(const json_t *object)
 
 bool view_id(const struct cli *c, const char *text, int64_t *ret)
 {
-	if (text_to_i64(text, strlen(text), 1, MESSAGE_ID_MAX, ret))
+	if (message_id_parse(text, strlen(text), ret))
 		return true;
-	cli_usage(c, "\"%s\" is not a message id: a whole number from 1 on", text);
+	cli_usage(c, "\"%s\" is not a message id: a whole number from 1 on, or a UUID of herald's", text);
 	return false;
 }
 

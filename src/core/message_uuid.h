@@ -13,6 +13,9 @@
 
 #include "attr.h"
 
+/* How clients are shown ids. */
+enum id_format { ID_NUMBER, ID_UUID };
+
 #define MESSAGE_UUID_LEN 36
 #define MESSAGE_UUID_TEXT (MESSAGE_UUID_LEN + 1)
 

@@ -68,7 +68,7 @@ static void finish_create(struct request *r)
 	r->created = m->result == INSERT_CREATED;
 	r->answer.replayed = !r->created;
 	j = answer_begin(&r->answer, 201, NULL);
-	render_created(&j, m);
+	render_created(&j, m, r->http->o.ids);
 	answer_end(&j);
 }
 
@@ -131,7 +131,7 @@ static void finish_batch(struct request *r)
 		json_key(&j, "ids");
 		json_open_array(&j);
 		for (size_t i = 0; i < g->n; i++)
-			json_int(&j, g->drafts[i].id);
+			render_id(&j, g->drafts[i].id, r->http->o.ids);
 		json_end(&j);
 	}
 	json_end(&j);

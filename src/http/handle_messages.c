@@ -14,7 +14,7 @@ static void answer_message(struct request *r, const char *text, const struct mes
 {
 	struct json_out j = answer_begin(&r->answer, 200, text);
 
-	render_message(&j, m);
+	render_message(&j, m, r->http->o.ids);
 	answer_end(&j);
 }
 
@@ -115,7 +115,7 @@ static void answer_page(struct request *r, const struct query *q, const struct m
 	struct buf next = BUF_INIT;
 
 	for (size_t i = 0; i < page->n; i++)
-		render_message(&j, &page->items[i]);
+		render_message(&j, &page->items[i], r->http->o.ids);
 	if (page->more)
 		cursor_write(&next, CURSOR_MESSAGES, q, &(struct cursor){page->last, q->page + 1});
 	answer_page_end(&j, &(struct page_totals){q->page, q->page_size, page->total, next.data});
@@ -186,11 +186,14 @@ enum handled handle_stats(struct request *r, struct store_session *c)
 
 /* Under which name an entry is shown: its id or, where the cache's layout holds none, the provider's. NULL:
  * it has neither. */
-static const char *cached_name(const struct cache_entry *e, char id[24])
+static const char *cached_name(const struct cache_entry *e, enum id_format ids, char id[MESSAGE_UUID_TEXT])
 {
 	if (!e->id)
 		return e->message_id;
-	snprintf(id, 24, "%lld", (long long)e->id);
+	if (ids == ID_UUID)
+		message_uuid_format(e->id, id);
+	else
+		snprintf(id, MESSAGE_UUID_TEXT, "%lld", (long long)e->id);
 	return id;
 }
 
@@ -208,12 +211,12 @@ static bool shown_before(const struct cache_page *page, size_t n)
 static void answer_cached(struct request *r, const struct cache_page *page)
 {
 	struct json_out j = answer_begin(&r->answer, 200, NULL);
-	char id[24];
+	char id[MESSAGE_UUID_TEXT];
 
 	json_open_object(&j);
 	for (size_t i = 0; i < page->n; i++) {
 		const struct cache_entry *e = &page->items[i];
-		const char *name = cached_name(e, id);
+		const char *name = cached_name(e, r->http->o.ids, id);
 
 		if (!name || shown_before(page, i))
 			continue;

@@ -138,7 +138,7 @@ static void answer_runs(struct request *r, const struct query *q, const struct r
 	struct buf next = BUF_INIT;
 
 	for (size_t i = 0; i < page->n; i++)
-		render_run(&j, &page->items[i]);
+		render_run(&j, &page->items[i], r->http->o.ids);
 	if (page->more && page->n) {
 		const struct cursor at = {{.id = page->items[page->n - 1].id}, q->page + 1};
 

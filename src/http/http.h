@@ -20,6 +20,7 @@
 #include "clock.h"
 #include "error.h"
 #include "message_rules.h"
+#include "message_uuid.h"
 
 struct http;
 struct store;
@@ -56,6 +57,7 @@ struct http_options {
 	const char *messages_keys; /* comma-separated; NULL or "": the group answers 500 */
 	const char *scheduler_keys;
 	const struct message_rules *rules; /* what a create must keep to; outlives the server */
+	enum id_format ids;        /* how messages' ids are shown; either is taken */
 	const char *version;
 	const char *node_id;       /* shown in /health and in the log */
 	const char *role;          /* "all", "api"; for the log */

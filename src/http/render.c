@@ -14,10 +14,23 @@ static void kv_str_if(struct json_out *j, const char *key, const char *s)
 		json_kv_str(j, key, s);
 }
 
-void render_message(struct json_out *j, const struct message *m)
+void render_id(struct json_out *j, int64_t id, enum id_format ids)
+{
+	char uuid[MESSAGE_UUID_TEXT];
+
+	if (ids == ID_NUMBER) {
+		json_int(j, id);
+		return;
+	}
+	message_uuid_format(id, uuid);
+	json_str(j, uuid);
+}
+
+void render_message(struct json_out *j, const struct message *m, enum id_format ids)
 {
 	json_open_object(j);
-	json_kv_int(j, "id", m->id);
+	json_key(j, "id");
+	render_id(j, m->id, ids);
 	json_kv_str(j, "phoneNumber", m->phone);
 	json_kv_str(j, "content", m->content);
 	json_kv_str(j, "status", message_status_name(m->status));
@@ -39,7 +52,7 @@ void render_message(struct json_out *j, const struct message *m)
 	json_end(j);
 }
 
-void render_created(struct json_out *j, const struct message_draft *d)
+void render_created(struct json_out *j, const struct message_draft *d, enum id_format ids)
 {
 	const struct message m = {
 		.id = d->id,
@@ -54,7 +67,7 @@ void render_created(struct json_out *j, const struct message_draft *d)
 		.updated_at = d->created_at,
 	};
 
-	render_message(j, &m);
+	render_message(j, &m, ids);
 }
 
 void render_attempt(struct json_out *j, const struct attempt *a)
@@ -73,7 +86,7 @@ void render_attempt(struct json_out *j, const struct attempt *a)
 	json_end(j);
 }
 
-void render_run(struct json_out *j, const struct run *r)
+void render_run(struct json_out *j, const struct run *r, enum id_format ids)
 {
 	json_open_object(j);
 	json_kv_int(j, "id", r->id);
@@ -84,8 +97,10 @@ void render_run(struct json_out *j, const struct run *r)
 	json_kv_int(j, "failed", r->failed);
 	json_kv_int(j, "retried", r->retried);
 	json_kv_int(j, "lost", r->lost);
-	if (r->last_id)
-		json_kv_int(j, "lastMessageId", r->last_id);
+	if (r->last_id) {
+		json_key(j, "lastMessageId");
+		render_id(j, r->last_id, ids);
+	}
 	json_kv_bool(j, "finished", r->finished);
 	json_end(j);
 }

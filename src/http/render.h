@@ -5,13 +5,16 @@
 #include <jansson.h> /* ahead of json_out.h, which then leaves it its names */
 
 #include "json_out.h"
+#include "message_uuid.h"
 #include "store.h"
 
-void render_message(struct json_out *j, const struct message *m);
+/* A message's id: a number, or a string with its UUID. */
+void render_id(struct json_out *j, int64_t id, enum id_format ids);
+void render_message(struct json_out *j, const struct message *m, enum id_format ids);
 /* A message just stored, or, for a repeated create, as it was then: the first answer once more. */
-void render_created(struct json_out *j, const struct message_draft *m);
+void render_created(struct json_out *j, const struct message_draft *m, enum id_format ids);
 void render_attempt(struct json_out *j, const struct attempt *a);
-void render_run(struct json_out *j, const struct run *r);
+void render_run(struct json_out *j, const struct run *r, enum id_format ids);
 /* status: up, silent (not heard of for a while) or left; `now` is the store's. */
 void render_node(struct json_out *j, const struct node *n, usec_t now);
 void render_scheduler(struct json_out *j, const struct scheduler *s, int64_t backlog);

@@ -4,8 +4,7 @@
 #include <string.h>
 
 #include "alloc.h"
-#include "message.h"
-#include "text.h"
+#include "message_uuid.h"
 
 const struct route routes[] = {
 #define ROUTE(m, path, handler, group, kind, where, op, t, sum, params, req, ok, resp, more)              \
@@ -45,13 +44,6 @@ const char *method_name(enum method m)
 	return method_names[m];
 }
 
-/* An id has one spelling: no sign, no leading zero. */
-static bool parse_id(const char *s, size_t len, int64_t *ret)
-{
-	return len && s[0] >= '1' && s[0] <= '9' && text_to_i64(s, len, 1, MESSAGE_ID_MAX, ret);
-}
-
-/* {id} stands for a message id, any other {name} for whatever is there. */
 static bool matches(const char *pattern, const char *path, size_t len, struct route_match *ret)
 {
 	const char *end = path + len;
@@ -66,7 +58,7 @@ static bool matches(const char *pattern, const char *path, size_t len, struct ro
 				found.text = path;
 				found.text_len = (size_t)(stop - path);
 			}
-			if (found.text ? stop == path : !parse_id(path, (size_t)(stop - path), &found.id))
+			if (found.text ? stop == path : !message_id_parse(path, (size_t)(stop - path), &found.id))
 				return false;
 			path = stop;
 			pattern = strchr(pattern, '}') + 1;

@@ -437,3 +437,23 @@ def test_a_pattern_for_phone_numbers(herald):
     a = h.api.post("/api/v1/messages", {"phoneNumber": PHONE, "content": "x"})
     invalid(a, "phoneNumber")
     assert "PHONE_PATTERN" in a.json["details"]["phoneNumber"]
+
+
+def test_ids_as_uuids(herald, sink):
+    s = sink()
+    h = herald(WEBHOOK_URL=s.url, MESSAGE_SEND_INTERVAL="0", MESSAGE_ID_FORMAT="uuid")
+    one = h.api.post("/api/v1/messages", {"phoneNumber": PHONE, "content": "x"}).data
+    assert one["id"] == "3087ef33-a419-8af3-9223-8a63ee9d446d"
+    ids = h.api.post("/api/v1/messages/batch", [{"phoneNumber": PHONE, "content": "y"}]).data["ids"]
+    assert ids == ["e1745ada-d506-8e83-b0ca-32854895dbea"]
+    eventually(lambda: h.stats()["sent"] == 2, what="both to be sent")
+    sent = h.api.get(f"/api/v1/messages/{one['id']}").data
+    assert sent["status"] == "sent" and sent == h.api.get("/api/v1/messages/1").data
+    assert len(h.api.get(f"/api/v1/messages/{one['id'].upper()}/attempts").data) == 1
+    assert {m["id"] for m in h.api.get("/api/v1/messages/sent").data} == {one["id"], *ids}
+    assert set(h.api.get("/api/v1/messages/cached").data) == {one["id"], *ids}
+    runs = [r.get("lastMessageId") for r in h.api.get("/api/v1/scheduler/runs").data]
+    assert ids[0] in runs
+    # The receiver's key does not depend on how ids are shown; somebody else's UUID is no message.
+    assert {r.headers["idempotency-key"].split("-")[0] for r in s.requests} == {"1", "2"}
+    assert h.api.get("/api/v1/messages/f81d4fae-7dec-11d0-a765-00a0c91e6bf6").status == 404

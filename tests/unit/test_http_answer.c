@@ -342,9 +342,9 @@ static void first_answer_is_the_stored_message(void **state)
 
 	(void)state;
 	j = json_begin(&created);
-	render_created(&j, &d);
+	render_created(&j, &d, ID_NUMBER);
 	j = json_begin(&stored);
-	render_message(&j, &m);
+	render_message(&j, &m, ID_NUMBER);
 	assert_string_equal(created.data, stored.data);
 	assert_string_equal(created.data,
 	                    "{\"id\":7,\"phoneNumber\":\"+1234567\",\"content\":\"c\",\"status\":\"pending\","
