@@ -3,11 +3,15 @@
 #include "attr.h"
 
 /*
- * Continuous mode keeps as many messages in hand as are started within PREFETCH_SPAN, so that the wire
- * does not wait for the next claim; a slow receiver thus gets few, which soon leave. A paced beat has
- * none in hand: what it claims starts now.
+ * Continuous mode keeps as many messages in hand as are started within a span of time, so that the wire
+ * does not wait for the next claim; a slow receiver thus gets few, which soon leave. The span is as long as
+ * PREFETCH_ANSWERS claims take, since the next one is asked for when half of them have started, and may
+ * have to wait for a settlement: a store that is far away, or busy, is asked early and for much. A paced
+ * beat has none in hand: what it claims starts now.
  */
-#define PREFETCH_SPAN_MS 40
+#define PREFETCH_ANSWERS 3
+#define PREFETCH_SPAN_MIN (40 * USEC_PER_MSEC)
+#define PREFETCH_SPAN_MAX USEC_PER_SEC
 #define PREFETCH_MAX 2048
 #define MEASURE_OVER (5 * USEC_PER_MSEC)
 #define MEASURE_HALF (20 * USEC_PER_MSEC)
@@ -71,7 +75,8 @@ static void measure(struct tick *t, usec_t now)
 
 static size_t prefetch(const struct tick *t)
 {
-	double n = t->per_sec * PREFETCH_SPAN_MS / 1000;
+	usec_t span = MIN_OF(MAX_OF(PREFETCH_ANSWERS * t->answer_time, PREFETCH_SPAN_MIN), PREFETCH_SPAN_MAX);
+	double n = t->per_sec * (double)span / 1e6;
 
 	if (!t->continuous || !t->prefetch)
 		return 0;
@@ -141,6 +146,8 @@ void tick_answered(struct tick *t, const struct tick_ask *ask, const struct clai
 		return;
 	}
 	t->failures = 0;
+	/* Half of it is the latest answer: a single late one is soon forgotten. */
+	t->answer_time = (t->answer_time + now - t->asked_at) / 2;
 	s->more = b->more && (b->answer == PACING_OPEN || b->answer == PACING_JOIN);
 	s->at = MIN_OF(store_clock_to_mono(&t->clock, b->next_at), now + TICK_LOOK);
 	if (b->answer == PACING_STOPPED)

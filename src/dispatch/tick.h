@@ -44,6 +44,7 @@ struct tick {
 	bool continuous;   /* as far as answers told */
 	bool forced_more;  /* a forced beat is not used up */
 	usec_t asked_at;
+	usec_t answer_time; /* how long answers took lately */
 	unsigned failures; /* in a row */
 	/* rate of starting, to know how much to have in hand */
 	uint64_t started;

@@ -167,6 +167,49 @@ static void test_continuous_mode_keeps_some_in_hand(void **state)
 	assert_int_equal(ask.want, 1);
 }
 
+static void test_a_slow_store_is_asked_for_more(void **state)
+{
+	struct tick t = tick_at(NOW);
+	struct tick_room room = {.slots = 10, .unsettled = 10000};
+	struct tick_ask ask;
+	usec_t now = NOW;
+
+	(void)state;
+	/* Each answer takes 100 ms, and 1000 a second are started. */
+	for (int i = 0; i < 50; i++) {
+		assert_true(tick_ask(&t, now, &room, &ask));
+		for (int j = 0; j < 100; j++)
+			tick_started(&t);
+		now += 100 * USEC_PER_MSEC;
+		answer(&t, now, &ask, PACING_JOIN, true, 0);
+	}
+	/* Enough for three answers, and asked for when half of it is left. */
+	assert_in_range(ask.want, 10 + 290, 10 + 310);
+	room = (struct tick_room){.slots = 0, .ready = 160, .unsettled = 10000};
+	assert_false(tick_ask(&t, now, &room, &ask));
+	room.ready = 140;
+	assert_true(tick_ask(&t, now, &room, &ask));
+	/* But for no more than a second's work, however slow it is. */
+	for (int i = 0; i < 20; i++) {
+		room = (struct tick_room){.slots = 10, .unsettled = 10000};
+		for (int j = 0; j < 1000; j++)
+			tick_started(&t);
+		now += USEC_PER_SEC;
+		answer(&t, now, &ask, PACING_JOIN, true, 0);
+		assert_true(tick_ask(&t, now, &room, &ask));
+	}
+	assert_in_range(ask.want, 10 + 980, 10 + 1010);
+	/* A late answer is forgotten. */
+	for (int i = 0; i < 50; i++) {
+		for (int j = 0; j < 10; j++)
+			tick_started(&t);
+		now += 10 * USEC_PER_MSEC;
+		answer(&t, now, &ask, PACING_JOIN, true, 0);
+		assert_true(tick_ask(&t, now, &room, &ask));
+	}
+	assert_in_range(ask.want, 10 + 35, 10 + 45);
+}
+
 static void test_strict_mode_keeps_none_in_hand(void **state)
 {
 	struct tick t;
@@ -300,6 +343,7 @@ int main(void)
 		cmocka_unit_test(test_the_rest_of_a_beat_is_taken_as_slots_get_free),
 		cmocka_unit_test(test_a_paced_beat_has_nothing_in_hand),
 		cmocka_unit_test(test_continuous_mode_keeps_some_in_hand),
+		cmocka_unit_test(test_a_slow_store_is_asked_for_more),
 		cmocka_unit_test(test_strict_mode_keeps_none_in_hand),
 		cmocka_unit_test(test_memory_is_bounded_by_what_is_unsettled),
 		cmocka_unit_test(test_pokes_do_not_become_a_storm),
