@@ -32,6 +32,7 @@
 #include "cli.h"
 #include "dispatch.h"
 #include "error.h"
+#include "feed.h"
 #include "http.h"
 #include "message_rules.h"
 #include "metrics.h"
@@ -41,6 +42,7 @@
 #include "store.h"
 #include "thread.h"
 #include "url.h"
+#include "watch.h"
 #include "writer.h"
 
 /* Creates that may wait for the group commit before clients are told 503. */
@@ -61,6 +63,8 @@ struct server {
 	struct http *http;
 	struct presence *presence;
 	struct profile_context profile; /* .profile is NULL without one */
+	struct feed *feed;
+	struct watch *watch;
 	_Atomic bool hurried;
 	bool stuck; /* a step of the shutdown was left behind, and may still touch what is here */
 };
@@ -153,6 +157,7 @@ static int open_dispatch(struct server *s, struct error *err)
 		.store = s->store,
 		.cache = s->cache,
 		.metrics = s->metrics,
+		.feed = s->feed,
 		.node_id = cfg->node_id,
 		.webhook_url = cfg->webhook_url,
 		.webhook_auth_key = cfg->webhook_auth_key,
@@ -229,6 +234,7 @@ static int open_http(struct server *s, struct error *err)
 		.cache = s->cache,
 		.redis = *cfg->redis_url,
 		.dispatch = s->dispatch,
+		.feed = s->feed,
 		.metrics = s->metrics,
 	};
 
@@ -248,12 +254,20 @@ static int start_presence(struct server *s, struct error *err)
 	return presence_start(&s->presence, &options, err);
 }
 
+static int start_watch(struct server *s, struct error *err)
+{
+	const struct watch_options options = {.store = s->store, .dispatch = s->dispatch, .feed = s->feed};
+
+	return watch_start(&s->watch, &options, err);
+}
+
 static int start(struct server *s, struct error *err)
 {
 	int rc;
 
 	s->metrics = metrics_new();
 	metrics_add_process(s->metrics);
+	s->feed = feed_new();
 	if ((rc = message_rules_init(&s->rules, s->cfg->phone_pattern,
 	                             (size_t)s->cfg->message_max_content_length,
 	                             s->cfg->invalid_messages == CONFIG_INVALID_PARK, err)) ||
@@ -263,7 +277,8 @@ static int start(struct server *s, struct error *err)
 		return rc;
 	if ((s->dispatch && (rc = dispatch_start(s->dispatch, err))) || (rc = http_start(s->http, err)))
 		return rc;
-	return start_presence(s, err);
+	rc = start_watch(s, err);
+	return rc ? rc : start_presence(s, err);
 }
 
 static void log_ready(const struct server *s)
@@ -351,6 +366,7 @@ static void *leave(void *arg)
 
 	/* In the reverse order of use: the API refers to all of them. */
 	presence_stop(s->presence);
+	watch_stop(s->watch);
 	http_close(s->http);
 	if (s->dispatch)
 		dispatch_close(s->dispatch);
@@ -417,6 +433,7 @@ static void stop(struct server *s)
 	log_info("shutdown is complete", kv_int("durationMs", (clock_mono() - began) / USEC_PER_MSEC));
 	if (s->stuck)
 		_exit(CLI_FAILED); /* everything that had to be safe is */
+	feed_free(s->feed);
 	metrics_free(s->metrics);
 	message_rules_release(&s->rules);
 }

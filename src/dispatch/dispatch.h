@@ -18,6 +18,7 @@
 #include "store.h"
 
 struct dispatch;
+struct feed;
 struct metrics;
 
 /* Texts are copied. metrics may be NULL. */
@@ -25,6 +26,7 @@ struct dispatch_options {
 	struct store *store;
 	struct cache *cache;
 	struct metrics *metrics;
+	struct feed *feed; /* told what happens; may be NULL */
 	const char *node_id;
 
 	const char *webhook_url;     /* NULL or "": nothing is claimed, and the log says why */

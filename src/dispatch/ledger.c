@@ -96,6 +96,8 @@ static void claim(struct dispatch *d)
 	p->note.kind = NOTE_PARCEL;
 	if (p->batch.ended.run)
 		settle_run_ended(d, &p->batch.ended);
+	if (d->o.feed && p->batch.answer == PACING_OPEN && p->batch.run && p->batch.n)
+		feed_run_begun(d->o.feed, p->batch.run, (uint32_t)p->batch.n);
 	c->parcel = p;
 	d->l.claim = NULL;
 	ledger_mail(d, &c->note);
@@ -110,6 +112,9 @@ void ledger_alert(struct dispatch *d, const struct alert *alert)
 {
 	struct alert_note *n;
 
+	if (d->o.feed)
+		feed_alert(d->o.feed, &(struct feed_alert){.run = alert->run, .failures = alert->failures,
+		                                           .messages = alert->messages, .gone = alert->gone});
 	if (!*d->o.alert_url)
 		return;
 	n = xcalloc(1, sizeof(*n));
@@ -139,6 +144,8 @@ static int stop_scheduler(struct dispatch *d, struct error *err)
 		log_error("the webhook answered 410 Gone: the scheduler is stopped", kv_int("run", g->run),
 		          kv_str("node", d->o.node_id));
 		l->gone_run = g->run;
+		if (d->o.feed)
+			feed_poke(d->o.feed);
 		ledger_alert(d, &(struct alert){.run = g->run, .gone = true, .messages = g->claimed,
 		                                .failures = MAX_OF(after.all_failed_in_a_row, 1u)});
 	}

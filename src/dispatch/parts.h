@@ -20,6 +20,7 @@
 #include "webhook_answer.h"
 #include "buf.h"
 #include "dispatch.h"
+#include "feed.h"
 #include "metrics.h"
 #include "queue.h"
 #include "sign.h"
@@ -116,6 +117,7 @@ struct flight {
 	char *text; /* the provider's id (SENT) or the error; in `small` or allocated; or NULL */
 	char small[64];
 	char key[40];
+	char phone[MESSAGE_PHONE_MAX + 1]; /* for the feed */
 	char timestamp[24];
 	struct buf body, signature;
 };

@@ -241,11 +241,15 @@ static void start(struct dispatch *d, const struct parcel *p, const struct claim
 	struct flight *f = flight_take(w);
 	struct transport_request r = {.tag = f, .key = f->key};
 	const char *why;
+	size_t phone_len;
 
 	f->id = c->id;
 	f->fence = c->fence;
 	f->run = p->batch.run;
 	f->attempt = c->attempt;
+	phone_len = strnlen(c->phone, MESSAGE_PHONE_MAX);
+	memcpy(f->phone, c->phone, phone_len);
+	f->phone[phone_len] = '\0';
 	f->forced = p->forced;
 	f->claimed = (uint32_t)p->batch.n;
 	f->lease_until = p->lease_until;

@@ -12,6 +12,8 @@ void settle_run_ended(struct dispatch *d, const struct run_end *end)
 	       kv_uint("claimed", end->claimed), kv_uint("sent", end->sent), kv_uint("failed", end->failed),
 	       kv_uint("retried", end->retried), kv_str("node", d->o.node_id));
 
+	if (d->o.feed && end->claimed)
+		feed_run_ended(d->o.feed, end);
 	if (!end->all_failed || !d->o.alert_after || !end->all_failed_in_a_row ||
 	    end->all_failed_in_a_row % d->o.alert_after)
 		return;
@@ -25,6 +27,30 @@ static void runs_ended(struct dispatch *d, const struct settle_result *r)
 {
 	for (size_t i = 0; i < MIN_OF(r->ended_n, ARRAY_SIZE(r->ended)); i++)
 		settle_run_ended(d, &r->ended[i]);
+}
+
+static void feed_flights(struct dispatch *d, size_t n)
+{
+	struct queue_item *i = d->l.flights.first;
+
+	if (!d->o.feed)
+		return;
+	feed_begin(d->o.feed);
+	for (; i && n; i = i->next, n--) {
+		const struct flight *f = container_of(i, struct flight, note.item);
+
+		feed_attempt(d->o.feed, &(struct feed_attempt){
+						.message = f->id,
+						.run = f->run,
+						.phone = f->phone,
+						.verdict = f->verdict,
+						.attempt = f->attempt,
+						.http_status = f->http_status,
+						.duration = f->duration,
+						.error = f->verdict == VERDICT_SENT ? NULL : f->text,
+					});
+	}
+	feed_end(d->o.feed);
 }
 
 static void log_attempt(const struct dispatch *d, const struct flight *f, const struct settlement *s)
@@ -71,6 +97,7 @@ int settle_flights(struct dispatch *d, struct error *err)
 	rc = store_settle(l->session, l->batch, n, &result, err);
 	if (rc)
 		return rc;
+	feed_flights(d, n);
 
 	for (size_t i = 0; i < n; i++) {
 		struct note *note = chain_take(&l->flights);

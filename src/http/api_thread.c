@@ -17,6 +17,7 @@
 #include "intake.h"
 #include "log.h"
 #include "request.h"
+#include "stream.h"
 #include "thread.h"
 
 /* Per connection. Half of it is the first read; room above HEADER_BYTES_MAX, so that a request with too many
@@ -105,6 +106,7 @@ int api_thread_init(struct api_thread *t, struct http *h, size_t index, unsigned
 	t->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	t->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	t->lingering.epoll_fd = t->epoll_fd;
+	streams_init(t);
 	if (t->epoll_fd < 0 || t->wake_fd < 0 || watch(t, t->wake_fd, &t->wake_fd) < 0 ||
 	    watch(t, queue_fd(&t->answers), &t->answers) < 0)
 		return error_errno(err, ERR_TRANSIENT, errno, "the API has no descriptor left");
@@ -146,6 +148,7 @@ static void stop_accepting(struct api_thread *t)
 	close(t->listen_fd);
 	t->listen_fd = -1;
 	connection_close_idle(&t->connections);
+	streams_end(t);
 	t->quiet = true;
 }
 
@@ -201,6 +204,7 @@ static void loop(struct api_thread *t)
 			break;
 		wait_for_events(t, patience(t, now, finish_by));
 		take_answers(t);
+		streams_run(t, clock_mono());
 		MHD_run(t->daemon);
 	}
 }

@@ -18,6 +18,7 @@
 #include "clock.h"
 #include "connection.h"
 #include "error.h"
+#include "feed.h"
 #include "linger.h"
 #include "queue.h"
 
@@ -40,6 +41,9 @@ struct api_thread {
 	struct queue answers; /* requests that come back */
 	struct connection_list connections;
 	struct linger_list lingering;
+	struct stream *streams;       /* of events */
+	struct feed_waker stream_waker;
+	atomic_bool streams_due;      /* told by the feed */
 	struct request *free_requests[FREE_REQUESTS_MAX];
 	size_t free_n;
 	usec_t ticked_at;

@@ -6,6 +6,7 @@
 
 #include "batch.h"
 #include "body.h"
+#include "feed.h"
 #include "handler.h"
 #include "http_internal.h"
 #include "render.h"
@@ -54,6 +55,12 @@ static bool take_key(struct request *r, struct message_draft *m)
 	return true;
 }
 
+static void count(const struct request *r, size_t created)
+{
+	if (r->http->o.feed && created)
+		feed_accepted(r->http->o.feed, (uint32_t)created);
+}
+
 static void finish_create(struct request *r)
 {
 	const struct message_draft *m = &r->draft;
@@ -67,6 +74,7 @@ static void finish_create(struct request *r)
 	}
 	r->created = m->result == INSERT_CREATED;
 	r->answer.replayed = !r->created;
+	count(r, r->created);
 	j = answer_begin(&r->answer, 201, NULL);
 	render_created(&j, m, r->http->o.ids);
 	answer_end(&j);
@@ -121,6 +129,7 @@ static void finish_batch(struct request *r)
 	for (size_t i = 0; i < g->n; i++)
 		created += g->drafts[i].result == INSERT_CREATED;
 	r->created = created > 0;
+	count(r, created);
 	j = answer_begin(&r->answer, 201, NULL);
 	json_open_object(&j);
 	json_kv_int(&j, "created", (int64_t)created);

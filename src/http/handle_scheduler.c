@@ -3,6 +3,7 @@
 
 #include "body.h"
 #include "dispatch.h"
+#include "feed.h"
 #include "handler.h"
 #include "http_internal.h"
 #include "render.h"
@@ -78,6 +79,8 @@ static enum handled turn(struct request *r, struct store_session *c, int running
 	}
 	if (r->http->o.dispatch)
 		dispatch_poke(r->http->o.dispatch);
+	if (r->http->o.feed)
+		feed_poke(r->http->o.feed);
 	answer_scheduler(r, c, changed ? done : already, &s);
 	return HANDLED_DONE;
 }

@@ -106,6 +106,10 @@ void headers_take(struct headers *h, const char *name, size_t name_len, const ch
 		h->hosts++;
 	} else if (NAME_IS("expect")) {
 		h->expects_continue = true;
+	} else if (NAME_IS("last-event-id")) {
+		value_len = MIN_OF(value_len, (size_t)LAST_EVENT_ID_MAX);
+		memcpy(keep->last_event_id, value, value_len);
+		keep->last_event_id[value_len] = '\0';
 	} else if (NAME_IS("prefer")) {
 		keep->return_minimal |= strcasestr(value, "return=minimal") != NULL;
 	} else if (NAME_IS("x-correlation-id")) {

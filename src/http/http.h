@@ -27,6 +27,7 @@ struct store;
 struct writer;
 struct cache;
 struct dispatch;
+struct feed;
 struct metrics;
 
 struct route;
@@ -67,6 +68,7 @@ struct http_options {
 	struct cache *cache;       /* may be NULL: /cached answers an empty page */
 	bool redis;                /* the cache is Redis: /health reports it, else it says "disabled" */
 	struct dispatch *dispatch; /* may be NULL (role api): "run now" answers 503 */
+	struct feed *feed;         /* may be NULL: events and history answer 503 */
 	struct metrics *metrics;
 };
 

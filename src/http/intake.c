@@ -9,6 +9,7 @@
 #include "headers.h"
 #include "http_internal.h"
 #include "request.h"
+#include "stream.h"
 
 /* --- out -------------------------------------------------------------------------------------------- */
 
@@ -41,10 +42,12 @@ static struct MHD_Response *make_response(struct request *r)
 	char number[16];
 
 	/* The body stays in the request, which outlives the response. */
-	response = MHD_create_response_from_buffer(a->body.len, a->body.data, MHD_RESPMEM_PERSISTENT);
+	response = r->stream ? stream_response(r->stream)
+	                     : MHD_create_response_from_buffer(a->body.len, a->body.data,
+	                                                       MHD_RESPMEM_PERSISTENT);
 	if (!response)
 		return NULL;
-	if (a->body.len)
+	if (a->body.len || r->stream)
 		add_header(response, "Content-Type", a->content_type ? a->content_type : "application/json");
 	add_header(response, "X-Correlation-Id", r->headers.correlation_id);
 	if (a->allow) {
@@ -74,6 +77,8 @@ static struct MHD_Response *make_response(struct request *r)
 		add_header(response, "Preference-Applied", "return=minimal");
 	if (a->authenticate)
 		add_header(response, "WWW-Authenticate", "Bearer");
+	if (r->stream)
+		add_header(response, "Cache-Control", "no-store");
 	if (a->close || atomic_load_explicit(&r->http->stopping, memory_order_relaxed))
 		add_header(response, "Connection", "close");
 	return response;
@@ -203,6 +208,24 @@ static void refuse_body(struct request *r)
 	answer_error(&r->answer, API_BODY_TOO_LARGE);
 }
 
+/* Both headers may hold a key, and each key opens its part. */
+static void check_either(struct request *r, const struct headers *in)
+{
+	const char *const keys[] = {in->api_key, in->authorization ? auth_bearer(in->authorization) : NULL};
+	bool configured = false;
+
+	for (int group = ACCESS_MESSAGES; group <= ACCESS_SCHEDULER; group++) {
+		configured |= r->http->keys[group].n > 0;
+		for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+			if (keys[i] && keyring_has(&r->http->keys[group], keys[i], strlen(keys[i])))
+				r->sees |= 1U << group;
+	}
+	if (!configured)
+		answer_error(&r->answer, API_NO_KEY_CONFIGURED);
+	else if (!r->sees)
+		answer_error(&r->answer, API_UNAUTHORIZED);
+}
+
 static void check_access(struct request *r, const struct headers *in)
 {
 	const struct keyring *keys = &r->http->keys[r->route->access];
@@ -210,6 +233,10 @@ static void check_access(struct request *r, const struct headers *in)
 
 	if (r->route->access == ACCESS_OPEN)
 		return;
+	if (r->route->access == ACCESS_EITHER) {
+		check_either(r, in);
+		return;
+	}
 	if (!keys->n)
 		answer_error(&r->answer, API_NO_KEY_CONFIGURED);
 	else if (!key || !keyring_has(keys, key, strlen(key)))
@@ -375,6 +402,8 @@ void intake_completed(void *cls, struct MHD_Connection *mhd, void **context, enu
 	if (!r)
 		return;
 	*context = NULL;
+	if (r->stream)
+		stream_close(r);
 	r->conn->request = NULL;
 	/* Whoever has a request that is cut off may be writing its answer right now. */
 	observe_request(&t->http->observe, r, r->outside ? 0 : r->answer.status,

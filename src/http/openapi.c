@@ -86,10 +86,12 @@ static void write_request(struct json_out *j, const struct route *r)
 	json_end(j);
 }
 
-/* Schemas of answers that are no JSON. */
-static bool is_text(const char *schema)
+/* Some answers are no JSON. */
+static const char *content_type(const char *schema)
 {
-	return strcmp(schema, "Metrics") == 0 || strcmp(schema, "Text") == 0;
+	if (strcmp(schema, "Metrics") == 0 || strcmp(schema, "Text") == 0)
+		return "text/plain";
+	return strcmp(schema, "EventStream") == 0 ? "text/event-stream" : "application/json";
 }
 
 static void write_answers(struct json_out *j, const struct route *r)
@@ -107,7 +109,7 @@ static void write_answers(struct json_out *j, const struct route *r)
 	json_key(j, "X-Correlation-Id");
 	reference(j, "headers", "CorrelationId");
 	json_end(j);
-	write_content(j, is_text(r->response) ? "text/plain" : "application/json", r->response);
+	write_content(j, content_type(r->response), r->response);
 	json_end(j);
 	each_word(r->answers, write_further_answer, j);
 	json_end(j);

@@ -90,6 +90,14 @@ static void read_cursor(struct query *q, const struct buf *value, struct details
 	buf_add(&q->cursor, value->data, value->len);
 }
 
+static void read_resolution(struct query *q, const struct buf *value, struct details *d)
+{
+	if (text_equal(value->data, "minute"))
+		q->resolution = HISTORY_MINUTE;
+	else if (!text_equal(value->data, "second"))
+		details_add(d, "resolution", "must be second or minute");
+}
+
 static void read_param(struct query *q, unsigned param, const char *name, const struct buf *value,
                        struct details *d)
 {
@@ -119,6 +127,9 @@ static void read_param(struct query *q, unsigned param, const char *name, const 
 	case QUERY_CURSOR:
 		read_cursor(q, value, d);
 		break;
+	case QUERY_RESOLUTION:
+		read_resolution(q, value, d);
+		break;
 	}
 }
 
@@ -128,6 +139,7 @@ static const struct {
 } params[] = {
 	{"page", QUERY_PAGE},   {"pageSize", QUERY_PAGE_SIZE}, {"status", QUERY_STATUS}, {"phoneNumber", QUERY_PHONE},
 	{"since", QUERY_SINCE}, {"until", QUERY_UNTIL},        {"cursor", QUERY_CURSOR},
+	{"resolution", QUERY_RESOLUTION},
 };
 
 static void read_pair(struct query *q, const char *text, size_t len, unsigned allowed, struct buf *name,

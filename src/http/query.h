@@ -13,6 +13,7 @@
 #include "answer.h"
 #include "buf.h"
 #include "clock.h"
+#include "history.h"
 #include "message.h"
 #include "store.h"
 
@@ -28,6 +29,7 @@ enum query_param {
 	QUERY_SINCE = 1 << 4,
 	QUERY_UNTIL = 1 << 5,
 	QUERY_CURSOR = 1 << 6,
+	QUERY_RESOLUTION = 1 << 7,
 };
 
 struct query {
@@ -37,6 +39,7 @@ struct query {
 	int status; /* -1: all */
 	char phone[MESSAGE_PHONE_MAX + 1];
 	usec_t since, until;
+	enum history_resolution resolution;
 	struct buf cursor; /* text, for lists whose cursors are not ours */
 };
 

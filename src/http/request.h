@@ -22,8 +22,10 @@
 struct api_thread;
 struct connection;
 struct http;
+struct stream;
 
 #define CORRELATION_MAX 128
+#define LAST_EVENT_ID_MAX 63
 #define TARGET_MAX 8192       /* bytes of path and query */
 #define HEADERS_MAX 64
 #define HEADER_BYTES_MAX 16384
@@ -35,6 +37,7 @@ struct request_headers {
 	bool has_idempotency_key, bad_idempotency_key;
 	bool ndjson;         /* Content-Type, where the route takes it */
 	bool return_minimal; /* Prefer: return=minimal */
+	char last_event_id[LAST_EVENT_ID_MAX + 1]; /* "": none; cut where it is too long to be one of ours */
 };
 
 struct request {
@@ -71,6 +74,8 @@ struct request {
 	json_t *doc;        /* the parsed body */
 	int insert_code;    /* the writer's verdict */
 	bool created;       /* it stored messages: the dispatcher should look */
+	unsigned sees;      /* bits 1 << ACCESS_…: the groups whose keys it carries, on a route for EITHER */
+	struct stream *stream; /* of events, in place of the answer's body */
 	bool store_failed;  /* the store was away or worse: the worker should check its session */
 
 	usec_t started; /* monotonic, when its line was complete */

@@ -28,8 +28,8 @@ enum method {
 enum method method_parse(const char *text);
 const char *method_name(enum method m); /* "GET", …, "other" */
 
-enum access { ACCESS_OPEN, ACCESS_MESSAGES, ACCESS_SCHEDULER };
-#define ACCESS_COUNT 3
+enum access { ACCESS_OPEN, ACCESS_MESSAGES, ACCESS_SCHEDULER, ACCESS_EITHER };
+#define ACCESS_COUNT 4 /* keyrings: EITHER has none of its own */
 enum body_kind { BODY_NONE, BODY_JSON, BODY_OPTIONAL_JSON, BODY_BATCH };
 enum place { PLACE_INLINE, PLACE_WORKER, PLACE_ANYWAY };
 
