@@ -101,6 +101,7 @@ static const struct preset_value values[] = {
 	{CONFIG_db_driver, "postgres"},
 	{CONFIG_webhook_success, "200,202"},
 	{CONFIG_webhook_message_id, "header:x-request-id"},
+	{CONFIG_message_id_format, "uuid"},
 	{CONFIG_message_order, "lifo"},
 	{CONFIG_message_max_content_length, "255"},
 	{CONFIG_max_attempts, "1"},

@@ -10,6 +10,7 @@
 Everything listens on the loopback at ports that were free, keeps its files in the test's own directory,
 and is stopped by its process id. The binary is the one that HERALD_BIN names.
 """
+import functools
 import http.client
 import itertools
 import json
@@ -28,6 +29,7 @@ import uuid
 BIN = os.path.abspath(os.environ.get("HERALD_BIN", pathlib.Path(__file__).parents[2] / "build/herald"))
 SANITIZER = os.environ.get("HERALD_SANITIZER", "")  # "asan", "tsan" or empty
 SLOW = 5 if SANITIZER else 1  # how much more patience a build needs
+PROFILE = os.environ.get("HERALD_TEST_PROFILE", "")  # herald's own tests, in the place of another system
 MESSAGES_KEY = "messages-key-of-the-tests"
 SCHEDULER_KEY = "scheduler-key-of-the-tests"
 PHONE = "+905551234567"
@@ -72,6 +74,24 @@ def environment(**more):
     env.update({k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")})
     env.update({k: str(v) for k, v in more.items() if v is not None})
     return env
+
+
+@functools.cache
+def profile_environment(profile):
+    """The profile, and herald's own defaults wherever it has others: what is left of it are its routes."""
+    if not profile:
+        return {}
+
+    def values(*flags):
+        done = subprocess.run([BIN, "config", "print", "--json", *flags], cwd="/", env=environment(), check=True,
+                              capture_output=True, text=True)
+        return json.loads(done.stdout)
+
+    own = values()
+    back = {k: str(own[k]["value"]).replace("True", "true").replace("False", "false")
+            for k, v in values("--profile", profile).items() if v["origin"] == f"profile {profile}"
+            and not k.startswith("DB_")}
+    return {"HERALD_PROFILE": profile, **back}
 
 
 class Answer:
@@ -164,7 +184,7 @@ class Herald:
             "LOG_FORMAT": "json",
             "NODE_ID": "test",
         }
-        self.env.update(env)
+        self.env = {**profile_environment(PROFILE), **self.env, **env}
         self.log_path = self.dir / "herald.log"
         self.process = None
         self.local = threading.local()
