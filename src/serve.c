@@ -225,6 +225,11 @@ static int open_http(struct server *s, struct error *err)
 		.messages_keys = messages.data,
 		.scheduler_keys = scheduler.data,
 		.rules = &s->rules,
+		.explain = {
+			.order = cfg->message_order == CONFIG_ORDER_LIFO ? ORDER_LIFO : ORDER_FIFO,
+			.retry_free = cfg->retry_pacing == CONFIG_PACING_FREE,
+			.max_attempts = (int)cfg->max_attempts,
+		},
 		.ids = cfg->message_id_format == CONFIG_ID_UUID ? ID_UUID : ID_NUMBER,
 		.version = HERALD_VERSION,
 		.node_id = cfg->node_id,

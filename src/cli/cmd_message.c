@@ -5,6 +5,7 @@
 #include "view.h"
 
 #include "alloc.h"
+#include "clean.h"
 #include "json_out.h"
 #include "message.h"
 #include "message_uuid.h"
@@ -167,6 +168,32 @@ static int by_id(struct cli *c, const char *method, const char *tail, void (*sho
 int cmd_get(struct cli *c)
 {
 	return by_id(c, "GET", "", view_object);
+}
+
+static void show_explanation(const json_t *data)
+{
+	const json_t *sentences = json_object_get(data, "sentences"), *actions = json_object_get(data, "actions");
+	struct buf line = BUF_INIT;
+	char scratch[32];
+
+	printf("message %s is ", api_text(data, "id", scratch));
+	printf("%s\n", api_text(data, "status", scratch));
+	for (size_t i = 0; i < json_array_size(sentences); i++) {
+		const json_t *s = json_array_get(sentences, i);
+
+		/* It may quote the receiver. */
+		buf_clear(&line);
+		clean_text(&line, json_string_value(s), json_string_length(s));
+		printf("  %s\n", line.data);
+	}
+	buf_release(&line);
+	for (size_t i = 0; i < json_array_size(actions); i++)
+		printf("%s %s\n", i ? "        " : "you can:", api_text(json_array_get(actions, i), "text", scratch));
+}
+
+int cmd_explain(struct cli *c)
+{
+	return by_id(c, "GET", "/explain", show_explanation);
 }
 
 int cmd_cancel(struct cli *c)

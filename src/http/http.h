@@ -21,6 +21,7 @@
 #include "error.h"
 #include "message_rules.h"
 #include "message_uuid.h"
+#include "store.h"
 
 struct http;
 struct store;
@@ -42,6 +43,13 @@ struct http_listener {
 	size_t routes_n;
 };
 
+/* How messages leave, as far as it concerns when. */
+struct explain_rules {
+	enum message_order order;
+	bool retry_free;  /* retries run beside the beat */
+	int max_attempts;
+};
+
 struct http_options {
 	const char *host;          /* address or name to listen on; every address it stands for is tried,
 	                            * the first that can be bound is taken */
@@ -58,6 +66,7 @@ struct http_options {
 	const char *messages_keys; /* comma-separated; NULL or "": the group answers 500 */
 	const char *scheduler_keys;
 	const struct message_rules *rules; /* what a create must keep to; outlives the server */
+	struct explain_rules explain; /* as the dispatcher has them */
 	enum id_format ids;        /* how messages' ids are shown; either is taken */
 	const char *version;
 	const char *node_id;       /* shown in /health and in the log */

@@ -105,13 +105,17 @@ void render_run(struct json_out *j, const struct run *r, enum id_format ids)
 	json_end(j);
 }
 
+const char *node_status(const struct node *n, usec_t now)
+{
+	return n->left ? "left" : n->last_seen < now - NODE_SILENT_AFTER ? "silent" : "up";
+}
+
 void render_node(struct json_out *j, const struct node *n, usec_t now)
 {
 	json_open_object(j);
 	json_kv_str(j, "id", n->id);
 	json_kv_str(j, "bootId", n->boot);
-	json_kv_str(j, "status",
-	            n->left ? "left" : n->last_seen < now - NODE_SILENT_AFTER ? "silent" : "up");
+	json_kv_str(j, "status", node_status(n, now));
 	json_kv_str(j, "version", n->version);
 	json_kv_str(j, "role", n->role);
 	json_kv_int(j, "inFlight", n->in_flight);

@@ -15,6 +15,8 @@ void render_message(struct json_out *j, const struct message *m, enum id_format 
 void render_created(struct json_out *j, const struct message_draft *m, enum id_format ids);
 void render_attempt(struct json_out *j, const struct attempt *a);
 void render_run(struct json_out *j, const struct run *r, enum id_format ids);
+/* up, silent or left; now: the store's. */
+const char *node_status(const struct node *n, usec_t now);
 /* status: up, silent (not heard of for a while) or left; `now` is the store's. */
 void render_node(struct json_out *j, const struct node *n, usec_t now);
 void render_scheduler(struct json_out *j, const struct scheduler *s, int64_t backlog);

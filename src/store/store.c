@@ -23,6 +23,7 @@
 	OP(GET, "get")                                                                             \
 	OP(LIST, "list")                                                                           \
 	OP(COUNTS, "counts")                                                                       \
+	OP(AHEAD, "ahead")                                                                         \
 	OP(ATTEMPTS, "attempts")                                                                   \
 	OP(CANCEL, "cancel")                                                                       \
 	OP(REPLAY, "replay")                                                                       \
@@ -378,6 +379,13 @@ void message_page_release(struct message_page *p)
 int store_counts(struct store_session *c, struct store_counts *ret, struct error *err)
 {
 	return CALL(c, OP_COUNTS, err, counts, ret);
+}
+
+int store_ahead(struct store_session *c, const struct ahead_query *q, uint32_t *ret, struct error *err)
+{
+	if (q->limit < 1 || q->limit > 100000)
+		return refuse(err, "1 to 100000 messages can be counted");
+	return CALL(c, OP_AHEAD, err, ahead, q, ret);
 }
 
 int store_attempts(struct store_session *c, int64_t id, struct attempt_page *ret, struct error *err)

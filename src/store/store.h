@@ -268,6 +268,17 @@ struct store_counts {
 };
 must_check int store_counts(struct store_session *c, struct store_counts *ret, struct error *err);
 
+struct ahead_query {
+	enum message_order order;
+	usec_t due_at; /* of the message in question */
+	int64_t id;
+	usec_t now;     /* LIFO: what is due later does not count, unless it is so before this one */
+	uint32_t limit; /* 1–100000 */
+};
+/* How many pending messages a beat takes before one that is (or were) pending since due_at under the id; counts up to
+ * the limit, at a cost that is bounded by it. */
+must_check int store_ahead(struct store_session *c, const struct ahead_query *q, uint32_t *ret, struct error *err);
+
 struct attempt {
 	int attempt;
 	int64_t run;

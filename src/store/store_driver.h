@@ -64,6 +64,7 @@ struct store_driver {
 	int (*list)(void *session, const struct list_query *q, struct message_page *ret,
 	            struct error *err);
 	int (*counts)(void *session, struct store_counts *ret, struct error *err);
+	int (*ahead)(void *session, const struct ahead_query *q, uint32_t *ret, struct error *err);
 	int (*attempts)(void *session, int64_t id, struct attempt_page *ret, struct error *err);
 	int (*cancel)(void *session, int64_t id, struct arena *arena, struct message *ret,
 	              struct error *err);

@@ -395,6 +395,22 @@ static int counts(void *session, struct store_counts *ret, struct error *err)
 	return OK;
 }
 
+static int ahead(void *session, const struct ahead_query *q, uint32_t *ret, struct error *err)
+{
+	struct mem_db *db = session;
+	const struct order *o = &db->by_state[MESSAGE_PENDING];
+	size_t n;
+
+	(void)err;
+	pthread_mutex_lock(&db->lock);
+	n = order_before(o, q->due_at, q->id);
+	if (q->order == ORDER_LIFO)
+		n = order_before(o, MAX_OF(q->now, q->due_at), INT64_MAX) - order_before(o, q->due_at, q->id + 1);
+	pthread_mutex_unlock(&db->lock);
+	*ret = (uint32_t)MIN_OF(n, (size_t)q->limit);
+	return OK;
+}
+
 static int attempts(void *session, int64_t id, struct attempt_page *ret, struct error *err)
 {
 	struct attempt_page page = {.n = 0};
@@ -624,6 +640,7 @@ const struct store_driver store_driver_memory = {
 	.get = get,
 	.list = list,
 	.counts = counts,
+	.ahead = ahead,
 	.attempts = attempts,
 	.cancel = cancel,
 	.replay = replay,

@@ -109,6 +109,7 @@ const struct store_driver store_driver_mongo = {
 	.get = mg_get,
 	.list = mg_list,
 	.counts = mg_counts,
+	.ahead = mg_ahead,
 	.attempts = mg_attempts,
 	.cancel = mg_cancel,
 	.replay = mg_replay,

@@ -128,6 +128,54 @@ int mg_list(void *session, const struct list_query *q, struct message_page *ret,
 	return rc;
 }
 
+/* --- the queue --------------------------------------------------------------------------------------------- */
+
+static int count_some(struct mg_session *s, bson_t *filter, uint32_t limit, int64_t *ret, struct error *err)
+{
+	bson_t *match cleanup(mg_free_bson) = filter;
+	mongoc_cursor_t *cursor cleanup(mg_free_cursor) = mg_aggregate(
+		s, MG_MESSAGES,
+		BCON_NEW("pipeline", "[", "{", "$match", BCON_DOCUMENT(match), "}", "{", "$limit",
+	                 BCON_INT64(limit), "}", "{", "$group", "{", "_id", BCON_NULL, "n", "{", "$sum",
+	                 BCON_INT32(1), "}", "}", "}", "]"));
+	const bson_t *doc;
+	int rc = mg_next(s, cursor, &doc, err);
+
+	if (rc < 0)
+		return rc;
+	*ret = rc ? mg_i64(doc, "n") : 0;
+	return OK;
+}
+
+/* Two questions, so that each is one stretch of the index. */
+int mg_ahead(void *session, const struct ahead_query *q, uint32_t *ret, struct error *err)
+{
+	bson_t *others, *same;
+	int64_t before, beside;
+	int rc;
+
+	if (q->order == ORDER_LIFO) {
+		others = BCON_NEW("state", BCON_INT32(MESSAGE_PENDING), "state_at", "{", "$gt",
+		                  BCON_INT64(q->due_at), "$lte", BCON_INT64(q->now), "}");
+		same = BCON_NEW("state", BCON_INT32(MESSAGE_PENDING), "state_at", BCON_INT64(q->due_at), "_id",
+		                "{", "$gt", BCON_INT64(q->id), "}");
+	} else {
+		others = BCON_NEW("state", BCON_INT32(MESSAGE_PENDING), "state_at", "{", "$lt",
+		                  BCON_INT64(q->due_at), "}");
+		same = BCON_NEW("state", BCON_INT32(MESSAGE_PENDING), "state_at", BCON_INT64(q->due_at), "_id",
+		                "{", "$lt", BCON_INT64(q->id), "}");
+	}
+	rc = count_some(session, others, q->limit, &before, err);
+	if (rc) {
+		bson_destroy(same);
+		return rc;
+	}
+	rc = count_some(session, same, q->limit, &beside, err);
+	if (!rc)
+		*ret = (uint32_t)MIN_OF(before + beside, (int64_t)q->limit);
+	return rc;
+}
+
 /* --- attempts ---------------------------------------------------------------------------------------------- */
 
 #define ATTEMPTS_SHOWN 1000

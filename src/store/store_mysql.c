@@ -150,6 +150,7 @@ const struct store_driver store_driver_mysql = {
 	.get = my_get,
 	.list = my_list,
 	.counts = my_counts,
+	.ahead = my_ahead,
 	.attempts = my_attempts,
 	.cancel = my_cancel,
 	.replay = my_replay,

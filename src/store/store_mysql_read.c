@@ -228,6 +228,47 @@ int my_list(void *session, const struct list_query *q, struct message_page *ret,
 	return rc;
 }
 
+/* --- the queue -------------------------------------------------------------------------------------------- */
+
+struct ahead {
+	const struct ahead_query *q;
+	uint32_t n;
+};
+
+/* Two parts, so that each is one stretch of the index. */
+static int count_ahead(struct my_session *s, void *arg, struct error *err)
+{
+	static const char rows[] = "SELECT 1 FROM herald_messages FORCE INDEX(herald_messages_state) WHERE state=0 AND";
+	struct my_batch b cleanup(my_batch_release) = MY_BATCH_INIT;
+	struct ahead *a = arg;
+	const struct ahead_query *q = a->q;
+	const bool lifo = q->order == ORDER_LIFO;
+	struct buf *sql = my_begin(&b);
+	struct my_row r;
+	int rc;
+
+	buf_addf(sql, "SELECT COUNT(*) FROM ((%s state_at%c%lld", rows, lifo ? '>' : '<', (long long)q->due_at);
+	if (lifo)
+		buf_addf(sql, " AND state_at<=%lld", (long long)q->now);
+	buf_addf(sql, " LIMIT %u) UNION ALL (%s state_at=%lld AND id%c%lld LIMIT %u)) k", q->limit, rows,
+	         (long long)q->due_at, lifo ? '>' : '<', (long long)q->id, q->limit);
+	rc = my_run(s, &b, err);
+	if (rc)
+		return rc;
+	a->n = my_row(&b, 0, &r) ? (uint32_t)MIN_OF(my_int(&r, 0), (int64_t)q->limit) : 0;
+	return OK;
+}
+
+int my_ahead(void *session, const struct ahead_query *q, uint32_t *ret, struct error *err)
+{
+	struct ahead a = {.q = q};
+	int rc = my_transact(session, count_ahead, &a, err);
+
+	if (!rc)
+		*ret = a.n;
+	return rc;
+}
+
 /* --- attempts --------------------------------------------------------------------------------------------- */
 
 #define ATTEMPTS_SHOWN 1000

@@ -125,6 +125,7 @@ const struct store_driver store_driver_postgres = {
 	.get = pg_get,
 	.list = pg_list,
 	.counts = pg_counts,
+	.ahead = pg_ahead,
 	.attempts = pg_attempts,
 	.cancel = pg_cancel,
 	.replay = pg_replay,

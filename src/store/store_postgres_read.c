@@ -65,6 +65,53 @@ int pg_counts(void *session, struct store_counts *ret, struct error *err)
 	return rc;
 }
 
+/* --- the queue --------------------------------------------------------------------------------------------- */
+
+struct ahead {
+	const struct ahead_query *q;
+	uint32_t n;
+};
+
+/* The order by is that of the index, so the limit ends the scan. */
+static int ahead_body(struct pg_session *s, void *arg, struct error *err)
+{
+	struct pg_args args cleanup(pg_args_release) = PG_ARGS_INIT;
+	struct ahead *a = arg;
+	PGresult *res;
+	int rc;
+
+	pg_add_i64(&args, a->q->due_at);
+	pg_add_i64(&args, a->q->id);
+	pg_add_i64(&args, a->q->limit);
+	if (a->q->order == ORDER_LIFO)
+		pg_add_i64(&args, a->q->now);
+	rc = pg_run1(s,
+	             a->q->order == ORDER_LIFO
+	                     ? "SELECT count(*) FROM (SELECT 1 FROM herald_messages WHERE state=0"
+	                       " AND (state_at,id)>($1::bigint,$2::bigint)"
+	                       " AND state_at<=greatest($1::bigint,$4::bigint)"
+	                       " ORDER BY state,state_at,id LIMIT $3::bigint) k"
+	                     : "SELECT count(*) FROM (SELECT 1 FROM herald_messages WHERE state=0"
+	                       " AND (state_at,id)<($1::bigint,$2::bigint)"
+	                       " ORDER BY state,state_at,id LIMIT $3::bigint) k",
+	             &args, &res, err);
+	if (rc)
+		return rc;
+	a->n = (uint32_t)pg_i64(res, 0, 0);
+	PQclear(res);
+	return OK;
+}
+
+int pg_ahead(void *session, const struct ahead_query *q, uint32_t *ret, struct error *err)
+{
+	struct ahead a = {.q = q};
+	int rc = pg_transact(session, ahead_body, &a, err);
+
+	if (!rc)
+		*ret = a.n;
+	return rc;
+}
+
 /* --- attempts ---------------------------------------------------------------------------------------------- */
 
 struct attempts_query {

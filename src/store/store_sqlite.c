@@ -217,6 +217,7 @@ const struct store_driver store_driver_sqlite = {
 	.get = sq_get,
 	.list = sq_list,
 	.counts = sq_counts,
+	.ahead = sq_ahead,
 	.attempts = sq_attempts,
 	.cancel = sq_cancel,
 	.replay = sq_replay,

@@ -188,6 +188,7 @@ int sq_recover(void *session, const struct recover_request *r, struct recover_re
 int sq_get(void *session, int64_t id, struct arena *arena, struct message *ret, struct error *err);
 int sq_list(void *session, const struct list_query *q, struct message_page *ret, struct error *err);
 int sq_counts(void *session, struct store_counts *ret, struct error *err);
+int sq_ahead(void *session, const struct ahead_query *q, uint32_t *ret, struct error *err);
 int sq_attempts(void *session, int64_t id, struct attempt_page *ret, struct error *err);
 int sq_cancel(void *session, int64_t id, struct arena *arena, struct message *ret, struct error *err);
 int sq_replay(void *session, int64_t id, struct error *err);

@@ -245,6 +245,39 @@ int sq_list(void *session, const struct list_query *q, struct message_page *ret,
 	return rc;
 }
 
+/* --- the queue --------------------------------------------------------------------------------------------- */
+
+/* Two parts, so that each is one stretch of the index: many may be due at the same moment. */
+static const char ahead_fifo[] =
+	"SELECT count(*) FROM (SELECT 1 FROM (SELECT 1 FROM herald_messages WHERE state=0 AND state_at<?1 LIMIT ?3)"
+	" UNION ALL SELECT 1 FROM (SELECT 1 FROM herald_messages WHERE state=0 AND state_at=?1 AND id<?2 LIMIT ?3))";
+static const char ahead_lifo[] =
+	"SELECT count(*) FROM (SELECT 1 FROM (SELECT 1 FROM herald_messages"
+	" WHERE state=0 AND state_at>?1 AND state_at<=?4 LIMIT ?3)"
+	" UNION ALL SELECT 1 FROM (SELECT 1 FROM herald_messages WHERE state=0 AND state_at=?1 AND id>?2 LIMIT ?3))";
+
+int sq_ahead(void *session, const struct ahead_query *q, uint32_t *ret, struct error *err)
+{
+	sqlite3_stmt *st cleanup(sq_reset) = NULL;
+	struct sq_conn *c;
+	int rc = sq_reader(session, &c, err);
+
+	if (rc)
+		return rc;
+	st = sq_stmt(c, q->order == ORDER_LIFO ? ahead_lifo : ahead_fifo, err);
+	if (!st)
+		return err->code;
+	sqlite3_bind_int64(st, 1, q->due_at);
+	sqlite3_bind_int64(st, 2, q->id);
+	sqlite3_bind_int64(st, 3, q->limit);
+	sqlite3_bind_int64(st, 4, q->now);
+	rc = sq_row(c, st, err);
+	if (rc < 0)
+		return rc;
+	*ret = (uint32_t)MIN_OF(sqlite3_column_int64(st, 0), (int64_t)q->limit);
+	return OK;
+}
+
 /* --- attempts ---------------------------------------------------------------------------------------------- */
 
 #define ATTEMPTS_SHOWN 1000

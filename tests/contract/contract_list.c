@@ -264,6 +264,54 @@ static void test_what_is_not_there_is_not_found(void **state)
 	arena_release(&arena);
 }
 
+static uint32_t ahead_of(struct fixture *f, int64_t id, enum message_order order, uint32_t limit)
+{
+	struct ahead_query q = {.order = order, .id = id, .limit = limit};
+	struct arena arena = ARENA_INIT;
+	struct message m;
+	uint32_t n = 4711;
+
+	OKAY(store_get(f->c, id, &arena, &m, &f->err));
+	OKAY(store_now(f->c, &q.now, &f->err));
+	q.due_at = m.due_at;
+	arena_release(&arena);
+	OKAY(store_ahead(f->c, &q, &n, &f->err));
+	return n;
+}
+
+static void test_how_many_go_before(void **state)
+{
+	struct fixture *f = *state;
+	struct ahead_query bad = {.id = 1};
+	struct arena arena = ARENA_INIT;
+	struct message m;
+	usec_t now;
+	uint32_t n;
+
+	add(f, 3);
+	pass(unit());
+	add(f, 4); /* 4 to 7, at one moment */
+	OKAY(store_now(f->c, &now, &f->err));
+	add_at(f, now + USEC_PER_HOUR);
+	add_at(f, now + USEC_PER_HOUR); /* 8 and 9 */
+	assert_int_equal(ahead_of(f, 1, ORDER_FIFO, 100), 0);
+	assert_int_equal(ahead_of(f, 3, ORDER_FIFO, 100), 2);
+	assert_int_equal(ahead_of(f, 6, ORDER_FIFO, 100), 5);
+	assert_int_equal(ahead_of(f, 6, ORDER_FIFO, 4), 4);
+	assert_int_equal(ahead_of(f, 9, ORDER_FIFO, 100), 8);
+	/* The other way round, those that are not due stay out of it. */
+	assert_int_equal(ahead_of(f, 7, ORDER_LIFO, 100), 0);
+	assert_int_equal(ahead_of(f, 6, ORDER_LIFO, 100), 1);
+	assert_int_equal(ahead_of(f, 1, ORDER_LIFO, 100), 6);
+	assert_int_equal(ahead_of(f, 1, ORDER_LIFO, 2), 2);
+	assert_int_equal(ahead_of(f, 8, ORDER_LIFO, 100), 1);
+	/* What is not pending is in nobody's way. */
+	OKAY(store_cancel(f->c, 1, &arena, &m, &f->err));
+	arena_release(&arena);
+	assert_int_equal(ahead_of(f, 6, ORDER_FIFO, 100), 4);
+	assert_int_equal(store_ahead(f->c, &bad, &n, &f->err), ERR_INVALID);
+}
+
 const struct CMUnitTest list_tests[] = {
 	TEST(test_newest_first_in_pages),
 	TEST(test_no_more_after_an_exactly_full_page),
@@ -271,6 +319,7 @@ const struct CMUnitTest list_tests[] = {
 	TEST(test_sent_by_time_of_sending),
 	TEST(test_pending_by_due_time_over_both_lanes),
 	TEST(test_filters),
+	TEST(test_how_many_go_before),
 	TEST(test_queries_that_make_no_sense_are_refused),
 	TEST(test_what_is_not_there_is_not_found),
 };
