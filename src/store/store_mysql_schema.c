@@ -116,9 +116,6 @@ static const char *const schema_1[] = {
 	" in_flight BIGINT NOT NULL,"
 	" has_left TINYINT NOT NULL,"
 	" PRIMARY KEY(node,boot))" TABLE_OPTIONS,
-	"CREATE TABLE IF NOT EXISTS herald_notes("
-	" name VARCHAR(64) NOT NULL PRIMARY KEY,"
-	" said VARCHAR(2000) NOT NULL)" TABLE_OPTIONS,
 	NULL,
 };
 
@@ -131,6 +128,9 @@ static const char *const schema_1[] = {
 
 static const char *const schema_2[] = {
 	ADD_COLUMN("herald_totals", "n_invalid", "BIGINT NOT NULL DEFAULT 0"),
+	"CREATE TABLE IF NOT EXISTS herald_notes("
+	" name VARCHAR(64) NOT NULL PRIMARY KEY,"
+	" said VARCHAR(2000) NOT NULL)" TABLE_OPTIONS,
 	NULL,
 };
 

@@ -161,10 +161,11 @@ static const char schema_1_nodes[] =
 	" in_flight bigint NOT NULL,"
 	" has_left boolean NOT NULL,"
 	" PRIMARY KEY(node,boot)"
-	") WITH (fillfactor=20, autovacuum_vacuum_threshold=1000, autovacuum_vacuum_scale_factor=0);"
-	"CREATE TABLE herald_notes(name text COLLATE \"C\" PRIMARY KEY, said text NOT NULL);";
+	") WITH (fillfactor=20, autovacuum_vacuum_threshold=1000, autovacuum_vacuum_scale_factor=0);";
 
-static const char schema_2[] = "ALTER TABLE herald_counts ADD COLUMN invalid bigint NOT NULL DEFAULT 0;";
+static const char schema_2[] =
+	"ALTER TABLE herald_counts ADD COLUMN invalid bigint NOT NULL DEFAULT 0;"
+	"CREATE TABLE IF NOT EXISTS herald_notes(name text COLLATE \"C\" PRIMARY KEY, said text NOT NULL);";
 
 static const char *const steps[PG_SCHEMA][2] = {{schema_1, schema_1_nodes}, {schema_2}};
 

@@ -74,7 +74,7 @@ static int check_attempts(const struct message_record *r, struct error *err)
 		if (a->seq < attempt_seq(1, VERDICT_LOST) || (i && a->seq <= a[-1].seq))
 			return refuse(err, r, "its attempts have no order");
 		if (a->a.attempt < 0 || a->a.run < 0 || a->a.verdict < VERDICT_SENT ||
-		    a->a.verdict > VERDICT_LOST || a->a.verdict == VERDICT_RELEASE ||
+		    (int)a->a.verdict >= VERDICT_COUNT || a->a.verdict == VERDICT_RELEASE ||
 		    a->a.http_status < 0 || a->a.http_status > 999)
 			return refuse(err, r, "an attempt of it is out of range");
 		if (!fits(a->a.error, MESSAGE_ERROR_MAX) || !fits(a->a.node, OWNER_MAX))
@@ -182,10 +182,14 @@ int store_import_messages(struct store_session *c, struct message_record *items,
 void message_record_tell(struct message_record *r, struct attempt_record *space)
 {
 	const struct message *m = &r->m;
-	const enum verdict v = m->status == MESSAGE_SENT     ? VERDICT_SENT
-	                       : m->status == MESSAGE_FAILED ? VERDICT_FAILED
-	                                                     : VERDICT_UNKNOWN;
+	enum verdict v = VERDICT_UNKNOWN;
 
+	if (m->status == MESSAGE_SENT)
+		v = VERDICT_SENT;
+	else if (m->status == MESSAGE_FAILED)
+		v = VERDICT_FAILED;
+	else if (m->status == MESSAGE_INVALID)
+		v = VERDICT_INVALID;
 	r->m.fence = MAX_OF(m->fence, 1);
 	r->m.attempts = MAX_OF(m->attempts, 1);
 	*space = (struct attempt_record){
@@ -205,7 +209,7 @@ void message_record_tell(struct message_record *r, struct attempt_record *space)
 
 int record_state(const struct message_record *r)
 {
-	return r->m.status == MESSAGE_PENDING && r->beside ? ROW_RETRYING : (int)r->m.status;
+	return r->m.status == MESSAGE_PENDING && r->beside ? ROW_RETRYING : row_state(r->m.status);
 }
 
 usec_t record_state_at(const struct message_record *r)
@@ -329,7 +333,17 @@ int store_import_state(struct store_session *c, const struct state_record *state
 int store_note_get(struct store_session *c, const char *name, struct arena *arena, const char **ret,
                    struct error *err)
 {
-	return USE(c, err, note_get, name, arena, ret);
+	struct error spare = ERROR_INIT;
+	const struct store_driver *driver;
+	void *session;
+	int rc = store_session_use(c, &driver, &session, err ? err : &spare);
+
+	if (rc)
+		return rc;
+	if (driver->records)
+		return driver->records->note_get(session, name, arena, ret, err ? err : &spare);
+	*ret = NULL;
+	return OK;
 }
 
 int store_note_set(struct store_session *c, const char *name, const char *text, struct error *err)

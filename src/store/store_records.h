@@ -66,7 +66,7 @@ void record_page_release(struct record_page *p);
 must_check int store_import_messages(struct store_session *c, struct message_record *items, size_t n,
                                      struct error *err);
 
-/* For a message that comes from elsewhere and has ended as sent, failed or unknown: makes the one attempt
+/* For a message that comes from elsewhere and has ended as sent, failed, unknown or invalid: makes the one attempt
  * that its status, message_id, last_error and times tell of, in *space, which the record then refers to. */
 void message_record_tell(struct message_record *r, struct attempt_record *space);
 
@@ -111,7 +111,7 @@ must_check int store_import_state(struct store_session *c, const struct state_re
  * itself. */
 #define NOTE_NAME_MAX 64
 #define NOTE_MAX 2000
-/* *ret is NULL when there is none. */
+/* *ret is NULL when there is none, as in any driver that keeps no records. */
 must_check int store_note_get(struct store_session *c, const char *name, struct arena *arena,
                               const char **ret, struct error *err);
 /* text NULL: forgets it. */

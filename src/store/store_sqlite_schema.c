@@ -99,10 +99,11 @@ static const char schema_1[] =
 	" lost INTEGER NOT NULL DEFAULT 0,"
 	" last_id INTEGER NOT NULL,"
 	" closed INTEGER NOT NULL,"
-	" finished INTEGER NOT NULL DEFAULT 0);"
-	"CREATE TABLE herald_notes(name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;";
+	" finished INTEGER NOT NULL DEFAULT 0);";
 
-static const char schema_2[] = "ALTER TABLE herald_totals ADD COLUMN invalid INTEGER NOT NULL DEFAULT 0;";
+static const char schema_2[] =
+	"ALTER TABLE herald_totals ADD COLUMN invalid INTEGER NOT NULL DEFAULT 0;"
+	"CREATE TABLE IF NOT EXISTS herald_notes(name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;";
 
 static const char *const steps[SQ_SCHEMA] = {schema_1, schema_2};
 

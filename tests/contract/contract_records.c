@@ -31,18 +31,19 @@ struct lived {
 };
 
 /*
- * A beat of eight: sent, failed, retried in both ways, unknown, given back, lost and never heard of again.
- * Around it: pending, for later, cancelled, replayed, a late success, and a beat of which something is still
+ * A beat of nine: sent, failed, retried in both ways, unknown, given back, failed and replayed, invalid, lost
+ * and then reported sent. Around it: pending, for later, cancelled, and a beat of which something is still
  * being sent.
  */
 static void live(struct fixture *f, struct lived *ret)
 {
 	static const enum verdict verdicts[] = {VERDICT_SENT,  VERDICT_FAILED,  VERDICT_RETRY, VERDICT_RETRY,
-	                                        VERDICT_UNKNOWN, VERDICT_RELEASE, VERDICT_FAILED};
+	                                        VERDICT_UNKNOWN, VERDICT_RELEASE, VERDICT_FAILED,
+	                                        VERDICT_INVALID};
 	struct scheduler_change change = SCHEDULER_CHANGE_NONE;
 	struct message_draft odd = draft("Grüße, שלום, 你好 \xf0\x9f\x98\x80 \"'\\%_\n\t;--");
 	struct arena arena = ARENA_INIT;
-	struct claimed m[8], next[2];
+	struct claimed m[9], next[2];
 	struct settlement s[ARRAY_SIZE(verdicts)];
 	struct message cancelled;
 	struct scheduler now;
@@ -50,22 +51,22 @@ static void live(struct fixture *f, struct lived *ret)
 	int64_t run, id;
 	size_t i;
 
-	schedule(f, 2 * unit(), 8);
-	add(f, 7);
+	schedule(f, 2 * unit(), 9);
+	add(f, 8);
 	odd.idempotency_key = "key-1";
 	odd.metadata = "{\"a\":\"b\\u0000\"}";
 	odd.send_at = 1000;
 	put(f, odd);
-	run = claim_n(f, 8, m);
+	run = claim_n(f, 9, m);
 	for (i = 0; i < ARRAY_SIZE(verdicts); i++)
 		s[i] = outcome(&m[i], run, verdicts[i]);
 	s[3].retry_free = true;
 	settle_all(f, s, ARRAY_SIZE(s));
 	OKAY(store_replay(f->c, m[6].id, &f->err));
-	/* The eighth is lost, and then reported sent. */
+	/* The ninth is lost, and then reported sent. */
 	pass(13 * unit());
 	recover(f);
-	assert_true(settle(f, &m[7], run, VERDICT_SENT));
+	assert_true(settle(f, &m[8], run, VERDICT_SENT));
 
 	odd = draft("later");
 	odd.metadata = "{}";
