@@ -103,6 +103,7 @@ static const struct preset_value values[] = {
 	{CONFIG_webhook_message_id, "header:x-request-id"},
 	{CONFIG_message_id_format, "uuid"},
 	{CONFIG_message_order, "lifo"},
+	{CONFIG_phone_pattern, "^.{1,20}$"},
 	{CONFIG_message_max_content_length, "255"},
 	{CONFIG_max_attempts, "1"},
 	{CONFIG_cache_layout, "list"},

@@ -89,6 +89,7 @@ static const struct preset_value values[] = {
 	{CONFIG_webhook_timeout, "10"},
 	{CONFIG_webhook_success, "200-299"},
 	{CONFIG_message_order, "fifo"},
+	{CONFIG_phone_pattern, "^.{1,20}$"},
 	{CONFIG_message_max_content_length, "255"},
 	{CONFIG_max_attempts, "5"},
 	{CONFIG_retry_backoff, "1s,2s,4s,8s,16s,20s"},

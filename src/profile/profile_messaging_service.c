@@ -101,6 +101,7 @@ static const struct route rows[] = {
 static const struct preset_value values[] = {
 	{CONFIG_db_driver, "postgres"},
 	{CONFIG_webhook_success, "200,201,202"},
+	{CONFIG_phone_pattern, "^.{1,20}$"},
 	{CONFIG_message_max_content_length, "100"},
 	{CONFIG_message_id_format, "uuid"},
 	{CONFIG_message_order, "fifo"},

@@ -1,4 +1,5 @@
 """herald in the place of other systems, each on its own kind of database and a real Redis: what NAME.yaml expects."""
+import datetime
 import json
 import time
 
@@ -299,6 +300,36 @@ def test_first_run(name, place, run):
     p.sink.wait(1)
     if late:
         assert p.sink.requests[0].mono - begin >= 2
+    one.stop()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_beats(name, place, run):
+    """Never more than the batch in an interval, whatever the profile."""
+    p = place(name)
+    one = run(p, **{**QUICK, "MESSAGE_SEND_INTERVAL": "400ms", "MESSAGE_BATCH_SIZE": 2})
+    one.create_many(5, "message")
+    one.scheduler("start")
+    one.wait_stats(sent=5)
+    runs = [r for r in one.runs() if r["claimed"]][::-1]
+    assert [r["claimed"] for r in runs] == [2, 2, 1]
+    begun = [datetime.datetime.fromisoformat(r["startedAt"].replace("Z", "+00:00")).timestamp() for r in runs]
+    assert all(b - a >= 0.399 for a, b in zip(begun, begun[1:])), begun
+    one.stop()
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if SPECS[n]["sending"].get("any_phone")])
+def test_phone_numbers_of_any_form(name, place, run):
+    """The original sent to whatever was in its table, up to 20 characters."""
+    p = place(name)
+    one = run(p, **QUICK)
+    one.create("message 1", phone="0555 123 45 67")
+    one.create("message 2", phone="5" * 20)
+    refused = one.api.post("/api/v1/messages", {"phoneNumber": "5" * 21, "content": "message 3"})
+    assert refused.status == 422 and "phoneNumber" in refused.json["details"], refused
+    one.scheduler("start")
+    one.wait_stats(sent=2)
+    assert sorted(r.json["to"] for r in p.sink.requests) == ["0555 123 45 67", "5" * 20]
     one.stop()
 
 
