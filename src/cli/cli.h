@@ -23,6 +23,17 @@ struct cli_migration {
 	int found, current;
 };
 
+/* How far taking over another system's messages has come, and how it is watched. */
+struct cli_adoption {
+	uint64_t adopted, known, left_out;
+};
+struct cli_adopt_watch {
+	void (*progress)(void *arg, uint64_t done, uint64_t total);
+	void (*left_out)(void *arg, const char *id, const char *why);
+	bool (*stop)(void *arg);
+	void *arg;
+};
+
 /* Functions of the composition root; any may be NULL, then the command says that this build lacks it.
  * The configuration is the caller's. All run on the main thread. */
 struct cli_host {
@@ -35,6 +46,11 @@ struct cli_host {
 
 	/* Opens the configured store, creates or migrates its schema, closes it. */
 	int (*migrate)(const struct config *cfg, struct cli_migration *ret, struct error *err);
+
+	/* Copies the messages of the system that the configured profile stands in for, from the database at that URL. *ret
+	 * counts on an error, too. */
+	int (*adopt)(const struct config *cfg, const char *from, const struct cli_adopt_watch *watch,
+	             struct cli_adoption *ret, struct error *err);
 
 	/* Appends the OpenAPI document that a server of this build serves, without one running. */
 	int (*openapi)(const struct config *cfg, struct buf *out, struct error *err);

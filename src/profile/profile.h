@@ -28,6 +28,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "adopt.h"
 #include "config.h"
 #include "handler.h"
 #include "http.h"
@@ -51,6 +52,7 @@ struct profile {
 	bool open;                   /* the original asks nobody for a key */
 	bool cors;                   /* any origin may use its routes */
 	error_shape_fn *shape_error; /* NULL: herald's envelope */
+	const struct adopt_map *adopt; /* where the original keeps its messages; NULL: nowhere that can be read */
 
 	/* Of its OpenAPI document: {"components":{…},"tags":[…]} with the names that the rows use. */
 	const char *title, *summary;

@@ -123,6 +123,24 @@ static const struct preset_name env_names[] = {
 	{0},
 };
 
+/* --- its table --------------------------------------------------------------------------------------- */
+
+static const struct adopt_status statuses[] = {
+	{"pending", MESSAGE_PENDING},
+	{"sent", MESSAGE_SENT},
+	{"failed", MESSAGE_FAILED},
+	{0},
+};
+
+/* A failure has its time in sent_at, too. */
+static const struct adopt_map table = {
+	.table = "messages",
+	.columns = {[ADOPT_ID] = "id", [ADOPT_PHONE] = "recipient_phone", [ADOPT_CONTENT] = "content",
+	            [ADOPT_STATUS] = "status", [ADOPT_CREATED_AT] = "created_at", [ADOPT_SENT_AT] = "sent_at",
+	            [ADOPT_FAILED_AT] = "sent_at"},
+	.statuses = statuses,
+};
+
 const struct profile profile_auto_sender = {
 	.preset = {.name = "auto-sender", .values = values, .env = env_names},
 	.listeners = {{.rows = rows, .n = ARRAY_SIZE(rows)}},
@@ -132,4 +150,5 @@ const struct profile profile_auto_sender = {
 	.summary = "Sends messages automatically, the newest first; served by herald.",
 	.schemas = schemas,
 	.schemas_len = sizeof(schemas),
+	.adopt = &table,
 };

@@ -113,6 +113,23 @@ static const struct preset_name env_names[] = {
 	{0},
 };
 
+/* --- its table --------------------------------------------------------------------------------------- */
+
+static const struct adopt_status statuses[] = {
+	{"pending", MESSAGE_PENDING},
+	{"processing", MESSAGE_PENDING}, /* it takes those up again by itself, after five minutes */
+	{"sent", MESSAGE_SENT},
+	{"failed", MESSAGE_FAILED},
+	{0},
+};
+
+static const struct adopt_map table = {
+	.table = "messages",
+	.columns = {[ADOPT_ID] = "id", [ADOPT_PHONE] = "recipient", [ADOPT_CONTENT] = "content",
+	            [ADOPT_STATUS] = "status", [ADOPT_CREATED_AT] = "created_at", [ADOPT_UPDATED_AT] = "updated_at"},
+	.statuses = statuses,
+};
+
 const struct profile profile_message_sender = {
 	.preset = {.name = "message-sender", .values = values, .env = env_names},
 	.listeners = {{.rows = rows, .n = ARRAY_SIZE(rows)}},
@@ -122,4 +139,5 @@ const struct profile profile_message_sender = {
 	.summary = "Sends messages to a notification service; served by herald.",
 	.schemas = schemas,
 	.schemas_len = sizeof(schemas),
+	.adopt = &table,
 };

@@ -134,6 +134,23 @@ static const struct preset_file file = {
 	.names = file_names,
 };
 
+/* --- its table --------------------------------------------------------------------------------------- */
+
+static const struct adopt_status statuses[] = {
+	{"0", MESSAGE_PENDING},
+	{"1", MESSAGE_SENT},
+	{"2", MESSAGE_FAILED},
+	{0},
+};
+
+static const struct adopt_map table = {
+	.table = "messages",
+	.columns = {[ADOPT_ID] = "id", [ADOPT_PHONE] = "recipient_phone_number", [ADOPT_CONTENT] = "content",
+	            [ADOPT_STATUS] = "sending_status", [ADOPT_CREATED_AT] = "created_at",
+	            [ADOPT_UPDATED_AT] = "updated_at"},
+	.statuses = statuses,
+};
+
 const struct profile profile_messaging_service = {
 	.preset = {.name = "messaging-service", .values = values, .file = &file},
 	.listeners = {{.rows = rows, .n = ARRAY_SIZE(rows)}},
@@ -143,4 +160,5 @@ const struct profile profile_messaging_service = {
 	.summary = "Sends messages to a webhook in batches; served by herald.",
 	.schemas = schemas,
 	.schemas_len = sizeof(schemas),
+	.adopt = &table,
 };
