@@ -43,6 +43,7 @@ def namespace(links):
         ip("netns", "del", name)  # takes the links with it
 
 
+@pytest.mark.only("postgres", "mysql")  # FerretDB is too slow for it to have much in hand
 @pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
 def test_a_node_cut_off_from_the_database(server, database, nodes, sink):
     slow = threading.Event()
