@@ -18,6 +18,7 @@ struct shared {
 	_Atomic int wrong, claimed, opened;
 	int rounds;
 	usec_t interval;
+	uint32_t share; /* how many each wants; 0: more than there are */
 	_Atomic int seen[4000]; /* per id: live claims */
 };
 
@@ -38,7 +39,7 @@ static void with_threads(struct shared *sh, void *(*fn)(void *))
 
 	pthread_barrier_init(&sh->barrier, NULL, THREADS);
 	for (i = 0; i < THREADS; i++) {
-		w[i] = (struct worker){.shared = sh, .n = i, .request = claim_request(5)};
+		w[i] = (struct worker){.shared = sh, .n = i, .request = claim_request(sh->share ? sh->share : 5)};
 		snprintf(w[i].owner, sizeof(w[i].owner), "node/%d", i);
 		w[i].request.owner = w[i].owner;
 		assert_okay(store_session_open(sh->f->store, &w[i].c, &err), &err, "session");
@@ -85,6 +86,20 @@ static void test_one_beat_is_opened_once(void **state)
 	struct shared sh = {.f = *state, .rounds = 60, .interval = unit()};
 
 	/* With a clock that goes on by itself, all have to be done with a beat before the next. */
+	if (!turns_clock()) {
+		sh.rounds = 10;
+		sh.interval = 8 * unit();
+	}
+	schedule(sh.f, sh.interval, 3);
+	add(sh.f, (size_t)sh.rounds * 3 + 50);
+	with_threads(&sh, claim_beats);
+}
+
+/* Nodes with few free slots take the beat in parts. */
+static void test_one_beat_is_shared_out_once(void **state)
+{
+	struct shared sh = {.f = *state, .rounds = 60, .interval = unit(), .share = 1};
+
 	if (!turns_clock()) {
 		sh.rounds = 10;
 		sh.interval = 8 * unit();
@@ -268,6 +283,7 @@ static void test_of_two_who_stop_one_did_it(void **state)
 
 const struct CMUnitTest threads_tests[] = {
 	TEST(test_one_beat_is_opened_once),
+	TEST(test_one_beat_is_shared_out_once),
 	TEST(test_no_message_is_claimed_twice_at_once),
 	TEST(test_the_same_key_from_many_is_one_message),
 	TEST(test_one_opinion_counts),
