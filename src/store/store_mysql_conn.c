@@ -216,9 +216,9 @@ static int setup(struct my_session *s, struct error *err)
 	my_add(&b, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED");
 	buf_addf(my_begin(&b),
 	         "SET SESSION sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION',time_zone='+00:00',"
-	         "autocommit=0,innodb_lock_wait_timeout=%d,lock_wait_timeout=%d"
+	         "autocommit=0,innodb_lock_wait_timeout=%d,lock_wait_timeout=%d,net_write_timeout=%d"
 	         " /*M!100300 ,idle_transaction_timeout=%d */ /*!80001 ,wait_timeout=%d */",
-	         LOCK_WAIT_SECONDS, ANSWER_SECONDS / 2, HANG_SECONDS, 2 * HANG_SECONDS);
+	         LOCK_WAIT_SECONDS, ANSWER_SECONDS / 2, 2 * HANG_SECONDS, HANG_SECONDS, 2 * HANG_SECONDS);
 	q = my_add(&b, "SELECT @@max_allowed_packet,@@global.read_only");
 	rc = my_run(s, &b, err);
 	if (rc)

@@ -22,6 +22,8 @@
 #define SETTINGS                                                                                   \
 	"SELECT " SET("lock_timeout", "5s") "," SET("statement_timeout", "10s") ","                \
 	SET("idle_in_transaction_session_timeout", "5s") ","                                       \
+	/* The same for one that does not read on. */                                              \
+	SET("tcp_user_timeout", "10s") ","                                                         \
 	/* Plans shall not depend on statistics, which are out of date at all times for tables that \
 	 * work like queues: all our statements have an index in the order that they need. */       \
 	SET("plan_cache_mode", "force_generic_plan") "," SET("jit", "off") ","                     \

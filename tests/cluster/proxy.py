@@ -68,7 +68,8 @@ class Proxy:
         self.target, self.spots_commit = target, spots_commit
         self.answers = self.requests = 0.0
         self.rng = random.Random(7)
-        self.holding = False
+        self.holding = self.choked = False
+        self.chokes_on = None
         self.commits = self.answers_cut = self.requests_cut = self.held = 0
         self.sockets = set()
         self.lock = threading.Lock()
@@ -127,7 +128,7 @@ class Link:
     def __init__(self, proxy, client, server):
         self.proxy, self.client, self.server = proxy, client, server
         self.spot = proxy.spots_commit() if proxy.spots_commit else lambda data: False
-        self.deaf, self.answered_at = False, 0.0
+        self.deaf, self.answered_at, self.unread = False, 0.0, 0
         for run in (self.forth, self.back):
             threading.Thread(target=run, daemon=True).start()
 
@@ -144,7 +145,10 @@ class Link:
             while data := self.client.recv(65536):
                 if self.spot(data) and self.commit(data):
                     break
+                self.unread = 0
                 self.server.sendall(data)
+        while self.proxy.choked and not self.proxy.closing:
+            time.sleep(0.02)  # one that hangs does not hang up
         self.end()
 
     def commit(self, data):
@@ -170,6 +174,10 @@ class Link:
     def back(self):
         with contextlib.suppress(OSError):
             while data := self.server.recv(65536):
+                self.unread += len(data)
+                if self.proxy.chokes_on and self.unread > self.proxy.chokes_on:
+                    self.proxy.choked = True
+                    return
                 if self.deaf:
                     self.answered_at = time.monotonic()
                 else:

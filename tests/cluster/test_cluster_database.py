@@ -91,6 +91,31 @@ def test_a_node_hangs_in_a_transaction(server, database, nodes, sink):
         c.check_ledger(cl, load, s, strict=False, doubles=False)
 
 
+@pytest.mark.only("postgres", "mysql")
+def test_a_node_hangs_while_it_reads(server, database, nodes, sink):
+    """In the middle of an answer that is larger than what lies between them, so that the server waits for it,
+    with the row of the beat locked."""
+    s = sink()
+    with proxy.Proxy(("127.0.0.1", server.port)) as p:
+        cl = nodes(2, database, start=False, WEBHOOK_URL=s.url, MESSAGE_SEND_INTERVAL="200ms",
+                   MESSAGE_BATCH_SIZE=200, SEND_CONCURRENCY=200, AUTO_START_SCHEDULER="false",
+                   MESSAGE_MAX_CONTENT_LENGTH=100000)
+        hangs, other = cl.nodes
+        hangs.env["DATABASE_URL"] = database.url(port=p.port)
+        cl.start()
+        for n in range(180):
+            hangs.create(f"{n} " + 90000 * "x")
+        p.chokes_on = 1 << 20
+        hangs.scheduler("start")  # which the other one notices within a second
+        eventually(lambda: p.choked, what="a large claim")
+        eventually(lambda: s.requests, 20, what="deliveries by the other node")
+        cl.kill(hangs)
+        cl.drain()
+        cl.stop()
+        c.check_pace(cl, s, 0.2, 200)
+        assert len(s.requests) == 180
+
+
 def test_the_database_is_down_at_the_start(server, database, nodes, sink):
     """Nodes start, say that they are not ready, refuse to take anything, and go to work when it is there."""
     server.stop()
