@@ -108,6 +108,7 @@ static int prepare_store(struct store *store, struct store_session *session, voi
 		.auto_start = cfg->auto_start_scheduler,
 		.interval = cfg->message_send_interval,
 		.batch = (uint32_t)cfg->message_batch_size,
+		.first_after_interval = cfg->first_run == CONFIG_FIRST_AFTER_INTERVAL,
 	};
 	struct scheduler scheduler;
 	int found, current, rc;
@@ -230,6 +231,7 @@ static int open_http(struct server *s, struct error *err)
 			.retry_free = cfg->retry_pacing == CONFIG_PACING_FREE,
 			.max_attempts = (int)cfg->max_attempts,
 		},
+		.first_after_interval = cfg->first_run == CONFIG_FIRST_AFTER_INTERVAL,
 		.ids = cfg->message_id_format == CONFIG_ID_UUID ? ID_UUID : ID_NUMBER,
 		.version = HERALD_VERSION,
 		.node_id = cfg->node_id,

@@ -26,6 +26,7 @@ enum config_order { CONFIG_ORDER_FIFO, CONFIG_ORDER_LIFO };
 enum config_cache_layout { CONFIG_CACHE_STRING, CONFIG_CACHE_LIST };
 enum config_invalid { CONFIG_INVALID_REJECT, CONFIG_INVALID_PARK };
 enum config_id_format { CONFIG_ID_NUMBER, CONFIG_ID_UUID };
+enum config_first_run { CONFIG_FIRST_AT_ONCE, CONFIG_FIRST_AFTER_INTERVAL };
 enum config_pacing { CONFIG_PACING_SHARED, CONFIG_PACING_FREE };
 enum config_delivery { CONFIG_DELIVERY_AT_LEAST_ONCE, CONFIG_DELIVERY_STRICT };
 enum config_profile_auth { CONFIG_PROFILE_OPEN, CONFIG_PROFILE_REQUIRED };

@@ -14,6 +14,8 @@ enum pacing_answer pacing_ask(const struct pacing *p, usec_t now, uint32_t want,
 		return p->beat_at && now - p->beat_at < PACING_CONTINUOUS_RUN ? PACING_JOIN
 		                                                              : PACING_OPEN;
 	}
+	if (now < p->not_before)
+		return PACING_WAIT;
 	/* A store whose clock was set back waits until it has caught up: sending too late is better
 	 * than sending too much. */
 	if (!p->beat_at || now >= p->beat_at + p->interval) {
@@ -43,5 +45,7 @@ struct pacing pacing_after(const struct pacing *p, enum pacing_answer answer, us
 
 usec_t pacing_next_at(const struct pacing *p)
 {
-	return p->interval && p->beat_at ? p->beat_at + p->interval : 0;
+	if (!p->interval)
+		return 0;
+	return MAX_OF(p->beat_at ? p->beat_at + p->interval : 0, p->not_before);
 }

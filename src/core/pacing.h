@@ -8,6 +8,8 @@
  * claimer may take them in parts (it has only so many free slots) until they are used up, work runs out, or
  * the next beat opens. Stopping, starting and restarting do not touch beat_at.
  *
+ * not_before holds beats back after a start (FIRST_RUN=after-interval); it can only make them later.
+ *
  * interval 0 is continuous mode: every claim is granted in full, and a "beat" is merely a run record
  * of one second.
  */
@@ -29,6 +31,7 @@ struct pacing {
 	usec_t beat_at; /* when the current beat opened; 0: never */
 	int64_t epoch;  /* counts beats; the compare-and-set key */
 	uint32_t left;  /* claims still open in the current beat */
+	usec_t not_before; /* no beat before this, nor more of the current one; 0: no bound */
 };
 
 enum pacing_answer {
@@ -48,7 +51,7 @@ enum pacing_answer pacing_ask(const struct pacing *p, usec_t now, uint32_t want,
 struct pacing pacing_after(const struct pacing *p, enum pacing_answer answer, usec_t now, uint32_t taken,
                            bool ran_out);
 
-/* When the next beat may open; 0: at once (none has opened yet, or continuous mode). */
+/* When the next beat may open; 0: at once (none has opened yet and nothing holds it back, or continuous mode). */
 usec_t pacing_next_at(const struct pacing *p);
 
 #endif

@@ -60,16 +60,15 @@ static bool read_change(struct request *r, struct scheduler_change *change)
 	return true;
 }
 
-static enum handled turn(struct request *r, struct store_session *c, int running, const char *done,
+static enum handled turn(struct request *r, struct store_session *c, bool on, const char *done,
                          const char *already)
 {
-	struct scheduler_change change = SCHEDULER_CHANGE_NONE;
+	struct scheduler_change change = handler_turn(r, on);
 	struct error err = ERROR_INIT;
 	struct scheduler s;
 	bool changed;
 	int code;
 
-	change.running = running;
 	if (!handler_no_query(r) || !read_change(r, &change))
 		return HANDLED_DONE;
 	code = store_scheduler_change(c, &change, &s, &changed, &err);
@@ -87,12 +86,12 @@ static enum handled turn(struct request *r, struct store_session *c, int running
 
 enum handled handle_start(struct request *r, struct store_session *c)
 {
-	return turn(r, c, 1, "Scheduler started", "Scheduler is already running");
+	return turn(r, c, true, "Scheduler started", "Scheduler is already running");
 }
 
 enum handled handle_stop(struct request *r, struct store_session *c)
 {
-	return turn(r, c, 0, "Scheduler stopped", "Scheduler is already stopped");
+	return turn(r, c, false, "Scheduler stopped", "Scheduler is already stopped");
 }
 
 static void answer_too_early(struct request *r, usec_t next_at)

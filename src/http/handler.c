@@ -45,6 +45,15 @@ bool handler_param(const struct request *r, const char *name, struct buf *out)
 	return false;
 }
 
+struct scheduler_change handler_turn(const struct request *r, bool on)
+{
+	struct scheduler_change change = SCHEDULER_CHANGE_NONE;
+
+	change.running = on;
+	change.first_after_interval = r->http->o.first_after_interval;
+	return change;
+}
+
 struct dispatch *handler_dispatch(const struct request *r)
 {
 	return r->http->o.dispatch;

@@ -20,6 +20,9 @@ struct dispatch *handler_dispatch(const struct request *r);
 struct cache *handler_cache(const struct request *r);
 const void *handler_profile(const struct request *r); /* http_options.profile */
 
+/* A change that starts or stops the scheduler as it is configured (FIRST_RUN). */
+struct scheduler_change handler_turn(const struct request *r, bool on);
+
 /* Answers what a failed store call means to the client, and logs it. what: for the log. */
 void handler_store_error(struct request *r, const char *what, int code, const struct error *err);
 

@@ -22,12 +22,11 @@ enum shape_number shape_number(const struct request *r, const char *name, int64_
 
 bool shape_turn(struct request *r, struct store_session *c, bool on, bool *ret_changed)
 {
-	struct scheduler_change change = SCHEDULER_CHANGE_NONE;
+	const struct scheduler_change change = handler_turn(r, on);
 	struct error err = ERROR_INIT;
 	struct scheduler s;
 	int code;
 
-	change.running = on;
 	code = store_scheduler_change(c, &change, &s, ret_changed, &err);
 	if (code != OK) {
 		handler_store_error(r, "scheduler change", code, &err);

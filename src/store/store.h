@@ -324,6 +324,9 @@ struct scheduler_defaults {
 	bool auto_start;
 	usec_t interval;
 	uint32_t batch;
+	/* When the store is used for the first time, or no beat is left to wait for (none was due within the last
+	 * interval), the next one comes an interval from now. */
+	bool first_after_interval;
 };
 
 /* Creates the scheduler's row (running when auto_start), or, when there is one, takes over the configured
@@ -339,6 +342,7 @@ struct scheduler_change {
 	int64_t batch;       /* -1: leave */
 	double failure_rate; /* < 0: leave */
 	usec_t alerted_at;   /* -1: leave */
+	bool first_after_interval; /* with a start: no beat before an interval from now */
 };
 #define SCHEDULER_CHANGE_NONE {.running = -1, .interval = -1, .batch = -1, .failure_rate = -1, .alerted_at = -1}
 

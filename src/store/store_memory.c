@@ -522,10 +522,9 @@ static int scheduler_init(void *session, const struct scheduler_defaults *d, str
 
 	(void)err;
 	pthread_mutex_lock(&db->lock);
-	if (db->scheduler_set)
-		scheduler_row_configure(&db->scheduler, d);
-	else
+	if (!db->scheduler_set)
 		db->scheduler = scheduler_row_new(d);
+	scheduler_row_configure(&db->scheduler, d, db->clock());
 	db->scheduler_set = true;
 	*ret = scheduler_now(db);
 	pthread_mutex_unlock(&db->lock);
@@ -559,7 +558,7 @@ static int scheduler_change(void *session, const struct scheduler_change *change
 	pthread_mutex_lock(&db->lock);
 	there = db->scheduler_set;
 	if (there) {
-		*ret_changed = scheduler_row_change(&db->scheduler, change);
+		*ret_changed = scheduler_row_change(&db->scheduler, change, db->clock());
 		*ret = scheduler_now(db);
 	}
 	pthread_mutex_unlock(&db->lock);

@@ -95,6 +95,7 @@ void mg_beat_parse(const bson_t *doc, struct mg_beat *ret)
 	row.s.pacing.beat_at = mg_i64(doc, "beat_at");
 	row.s.pacing.epoch = mg_i64(doc, "epoch");
 	row.s.pacing.left = (uint32_t)mg_i64(doc, "remaining");
+	row.s.pacing.not_before = mg_i64(doc, "not_before"); /* not in documents of schema 1 */
 	row.s.failure_rate = mg_double(doc, "failure_rate");
 	row.s.all_failed_in_a_row = (uint32_t)mg_i64(doc, "all_failed");
 	row.s.last_alert_at = mg_i64(doc, "last_alert_at");

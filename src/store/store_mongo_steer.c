@@ -113,7 +113,8 @@ static bson_t *new_beat(const struct scheduler_row *row)
 	                BCON_INT64(p->left), "failure_rate", BCON_DOUBLE(row->s.failure_rate),
 	                "all_failed", BCON_INT64(row->s.all_failed_in_a_row), "last_alert_at",
 	                BCON_INT64(row->s.last_alert_at), "config_interval",
-	                BCON_INT64(row->config_interval), "config_batch", BCON_INT64(row->config_batch));
+	                BCON_INT64(row->config_interval), "config_batch", BCON_INT64(row->config_batch),
+	                "not_before", BCON_INT64(p->not_before));
 }
 
 /* Writes what steering may change, if the beat is as it was seen. */
@@ -128,7 +129,7 @@ static int write_beat(struct mg_session *s, const struct pacing *seen, const str
 	                          BCON_INT64(p->left), "failure_rate", BCON_DOUBLE(row->s.failure_rate),
 	                          "last_alert_at", BCON_INT64(row->s.last_alert_at), "config_interval",
 	                          BCON_INT64(row->config_interval), "config_batch",
-	                          BCON_INT64(row->config_batch), "}"),
+	                          BCON_INT64(row->config_batch), "not_before", BCON_INT64(p->not_before), "}"),
 	                 false, ret_matched, err);
 }
 
@@ -157,7 +158,8 @@ int mg_scheduler_init(void *session, const struct scheduler_defaults *d, struct 
 	struct mg_beat beat;
 	struct pacing seen;
 	int64_t matched = 0;
-	int tries, rc = OK;
+	usec_t now;
+	int tries, rc = mg_now(s, &now, err);
 
 	for (tries = 0; !rc && !matched; tries++) {
 		if (tries == CHANGE_TRIES)
@@ -165,13 +167,14 @@ int mg_scheduler_init(void *session, const struct scheduler_defaults *d, struct 
 		rc = mg_beat_read(s, &beat, err);
 		if (rc == ERR_NOT_FOUND) {
 			beat.row = scheduler_row_new(d);
+			scheduler_row_configure(&beat.row, d, now);
 			rc = mg_insert(s, MG_SCHEDULER, new_beat(&beat.row), err);
 			matched = !rc;
 			if (rc == ERR_CONFLICT) /* another node did */
 				rc = OK;
 		} else if (!rc) {
 			seen = beat.row.s.pacing;
-			scheduler_row_configure(&beat.row, d);
+			scheduler_row_configure(&beat.row, d, now);
 			rc = write_beat(s, &seen, &beat.row, &matched, err);
 		}
 	}
@@ -202,7 +205,8 @@ int mg_scheduler_change(void *session, const struct scheduler_change *change, st
 	struct pacing seen;
 	int64_t matched = 0;
 	bool changed = false;
-	int tries, rc = OK;
+	usec_t now;
+	int tries, rc = mg_now(s, &now, err);
 
 	for (tries = 0; !rc && !matched; tries++) {
 		if (tries == CHANGE_TRIES)
@@ -211,7 +215,7 @@ int mg_scheduler_change(void *session, const struct scheduler_change *change, st
 		if (rc)
 			return rc;
 		seen = beat.row.s.pacing;
-		changed = scheduler_row_change(&beat.row, change);
+		changed = scheduler_row_change(&beat.row, change, now);
 		rc = write_beat(s, &seen, &beat.row, &matched, err);
 	}
 	if (!rc)

@@ -149,7 +149,7 @@ static inline void my_quote_text(struct my_session *s, struct buf *sql, const ch
 
 /* --- store_mysql_schema.c --------------------------------------------------------------------------------- */
 
-#define MY_SCHEMA 2
+#define MY_SCHEMA 3
 /* Finds the schema's version and, unless read_only, brings it up to MY_SCHEMA. */
 int my_migrate(struct my_session *s, bool read_only, int *ret_found, struct error *err);
 
@@ -168,7 +168,7 @@ int my_owner(struct my_session *s, const char *owner, int64_t *ret, struct error
 /* The scheduler's row, without the figures that are kept elsewhere. */
 #define MY_SCHEDULER                                                                               \
 	"SELECT running,beat_interval,batch,beat_at,epoch,remaining,failure_rate,last_alert_at,"   \
-	"config_interval,config_batch FROM herald_scheduler WHERE one=1"
+	"config_interval,config_batch,not_before FROM herald_scheduler WHERE one=1"
 /* ERR_NOT_FOUND before store_scheduler_init(). */
 int my_scheduler_row(const struct my_batch *b, size_t reply, struct scheduler_row *ret,
                      struct error *err);

@@ -134,7 +134,12 @@ static const char *const schema_2[] = {
 	NULL,
 };
 
-static const char *const *const steps[MY_SCHEMA] = {schema_1, schema_2};
+static const char *const schema_3[] = {
+	ADD_COLUMN("herald_scheduler", "not_before", "BIGINT NOT NULL DEFAULT 0"),
+	NULL,
+};
+
+static const char *const *const steps[MY_SCHEMA] = {schema_1, schema_2, schema_3};
 
 /* One statement by itself. */
 static int exec(struct my_session *s, const char *sql, struct error *err)

@@ -195,11 +195,11 @@ static void write_row(struct my_batch *q, const struct scheduler_row *row, bool 
 	buf_addf(my_begin(q),
 	         "%s herald_scheduler SET running=%d,beat_interval=%lld,batch=%u,beat_at=%lld,epoch=%lld,"
 	         "remaining=%u,failure_rate=%.17g,last_alert_at=%lld,config_interval=%lld,"
-	         "config_batch=%u%s",
+	         "config_batch=%u,not_before=%lld%s",
 	         fresh ? "INSERT INTO" : "UPDATE", p->running, (long long)p->interval, p->batch,
 	         (long long)p->beat_at, (long long)p->epoch, p->left, row->s.failure_rate,
 	         (long long)row->s.last_alert_at, (long long)row->config_interval, row->config_batch,
-	         fresh ? ",one=1" : " WHERE one=1");
+	         (long long)p->not_before, fresh ? ",one=1" : " WHERE one=1");
 }
 
 /* One change of the scheduler's row: by the configuration, by a caller, or none. */
@@ -214,12 +214,14 @@ static int steer(struct my_session *s, void *arg, struct error *err)
 {
 	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
 	struct steerer *st = arg;
-	size_t query, figures;
+	size_t query, figures, clock;
+	struct my_row now;
 	bool fresh = false;
 	int rc;
 
 	my_start(&q);
 	query = my_add(&q, MY_SCHEDULER " FOR UPDATE");
+	clock = my_add(&q, "SELECT " MY_NOW);
 	rc = my_run(s, &q, err);
 	if (rc)
 		return rc;
@@ -230,11 +232,13 @@ static int steer(struct my_session *s, void *arg, struct error *err)
 		st->row = scheduler_row_new(st->defaults);
 	} else if (rc) {
 		return rc;
-	} else if (st->defaults) {
-		scheduler_row_configure(&st->row, st->defaults);
-	} else {
-		st->changed = scheduler_row_change(&st->row, st->change);
 	}
+	if (my_row(&q, clock, &now))
+		st->row.s.now = my_int(&now, 0);
+	if (st->defaults)
+		scheduler_row_configure(&st->row, st->defaults, st->row.s.now);
+	else
+		st->changed = scheduler_row_change(&st->row, st->change, st->row.s.now);
 	my_batch_clear(&q);
 	write_row(&q, &st->row, fresh);
 	figures = my_add(&q, figures_query);

@@ -167,7 +167,9 @@ static const char schema_2[] =
 	"ALTER TABLE herald_counts ADD COLUMN invalid bigint NOT NULL DEFAULT 0;"
 	"CREATE TABLE IF NOT EXISTS herald_notes(name text COLLATE \"C\" PRIMARY KEY, said text NOT NULL);";
 
-static const char *const steps[PG_SCHEMA][2] = {{schema_1, schema_1_nodes}, {schema_2}};
+static const char schema_3[] = "ALTER TABLE herald_scheduler ADD COLUMN not_before bigint NOT NULL DEFAULT 0;";
+
+static const char *const steps[PG_SCHEMA][2] = {{schema_1, schema_1_nodes}, {schema_2}, {schema_3}};
 
 static int run(PGconn *handle, const char *sql, int64_t *ret /* may be NULL */, struct error *err)
 {

@@ -166,6 +166,7 @@ static void add_row(struct pg_args *args, const struct scheduler_row *row)
 	pg_add_i64(args, row->s.last_alert_at);
 	pg_add_i64(args, row->config_interval);
 	pg_add_i64(args, row->config_batch);
+	pg_add_i64(args, p->not_before);
 }
 
 static int write_row(struct pg_session *s, const struct scheduler_row *row, struct error *err)
@@ -175,7 +176,7 @@ static int write_row(struct pg_session *s, const struct scheduler_row *row, stru
 		.sql = "UPDATE herald_scheduler SET running=$1::bigint<>0,beat_interval=$2::bigint,"
 		       "batch=$3::bigint,beat_at=$4::bigint,epoch=$5::bigint,remaining=$6::bigint,"
 		       "failure_rate=$7::float8,last_alert_at=$8::bigint,config_interval=$9::bigint,"
-		       "config_batch=$10::bigint",
+		       "config_batch=$10::bigint,not_before=$11::bigint",
 		.args = &args,
 	};
 	int rc;
@@ -199,9 +200,9 @@ static int make_row(struct pg_session *s, const struct scheduler_defaults *d, st
 	add_row(&args, &row);
 	rc = pg_run1(s,
 	             "INSERT INTO herald_scheduler(one,running,beat_interval,batch,beat_at,epoch,"
-	             "remaining,failure_rate,last_alert_at,config_interval,config_batch)"
+	             "remaining,failure_rate,last_alert_at,config_interval,config_batch,not_before)"
 	             " VALUES(1,$1::bigint<>0,$2::bigint,$3::bigint,$4::bigint,$5::bigint,$6::bigint,"
-	             "$7::float8,$8::bigint,$9::bigint,$10::bigint) ON CONFLICT DO NOTHING",
+	             "$7::float8,$8::bigint,$9::bigint,$10::bigint,$11::bigint) ON CONFLICT DO NOTHING",
 	             &args, &res, err);
 	if (!rc)
 		PQclear(res);
@@ -231,9 +232,9 @@ static int steer_body(struct pg_session *s, void *arg, struct error *err)
 	if (rc)
 		return rc;
 	if (st->defaults)
-		scheduler_row_configure(&st->row, st->defaults);
+		scheduler_row_configure(&st->row, st->defaults, st->row.s.now);
 	else
-		st->changed = scheduler_row_change(&st->row, st->change);
+		st->changed = scheduler_row_change(&st->row, st->change, st->row.s.now);
 	return write_row(s, &st->row, err);
 }
 

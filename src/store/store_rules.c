@@ -128,17 +128,29 @@ static void set_batch(struct pacing *p, uint32_t batch)
 		p->left = batch;
 }
 
-void scheduler_row_configure(struct scheduler_row *row, const struct scheduler_defaults *d)
+/* Never earlier than it would have been. */
+static void hold_back(struct pacing *p, usec_t now)
 {
+	if (p->interval)
+		p->not_before = MAX_OF(p->not_before, now + p->interval);
+}
+
+void scheduler_row_configure(struct scheduler_row *row, const struct scheduler_defaults *d, usec_t now)
+{
+	struct pacing *p = &row->s.pacing;
+
 	if (row->config_interval != d->interval)
 		row->s.pacing.interval = row->config_interval = d->interval;
 	if (row->config_batch != d->batch) {
 		row->config_batch = d->batch;
-		set_batch(&row->s.pacing, d->batch);
+		set_batch(p, d->batch);
 	}
+	/* While other nodes keep the beat going, one more start does not disturb it. */
+	if (d->first_after_interval && p->running && pacing_next_at(p) <= now)
+		hold_back(p, now);
 }
 
-bool scheduler_row_change(struct scheduler_row *row, const struct scheduler_change *change)
+bool scheduler_row_change(struct scheduler_row *row, const struct scheduler_change *change, usec_t now)
 {
 	bool changed = change->running >= 0 && row->s.pacing.running != (change->running != 0);
 
@@ -152,6 +164,8 @@ bool scheduler_row_change(struct scheduler_row *row, const struct scheduler_chan
 		row->s.failure_rate = change->failure_rate;
 	if (change->alerted_at >= 0)
 		row->s.last_alert_at = change->alerted_at;
+	if (changed && row->s.pacing.running && change->first_after_interval)
+		hold_back(&row->s.pacing, now);
 	return changed;
 }
 

@@ -57,9 +57,10 @@ struct scheduler_row {
 	uint32_t config_batch;
 };
 struct scheduler_row scheduler_row_new(const struct scheduler_defaults *d);
-void scheduler_row_configure(struct scheduler_row *row, const struct scheduler_defaults *d);
+/* Also for a new row. now: the store's clock, read under the row's lock. */
+void scheduler_row_configure(struct scheduler_row *row, const struct scheduler_defaults *d, usec_t now);
 /* Returns whether `running` changed. */
-bool scheduler_row_change(struct scheduler_row *row, const struct scheduler_change *change);
+bool scheduler_row_change(struct scheduler_row *row, const struct scheduler_change *change, usec_t now);
 
 /* When a claimer shall ask again, given the scheduler's state after the answer. soonest: when the next
  * message that it could take is due (USEC_NEVER: none); used in continuous mode. */

@@ -113,7 +113,7 @@ int sq_read_end(struct sq_conn *c, int rc, struct error *err);
 
 /* --- store_sqlite_schema.c -------------------------------------------------------------------------------- */
 
-#define SQ_SCHEMA 2
+#define SQ_SCHEMA 3
 /* Finds the schema's version and, unless read_only, brings it up to SQ_SCHEMA. */
 int sq_migrate(struct sq_conn *c, bool read_only, int *ret_found, struct error *err);
 

@@ -51,7 +51,7 @@ int sq_scheduler_read(struct sq_conn *c, struct scheduler_row *ret, struct error
 	sqlite3_stmt *st cleanup(sq_reset) =
 		sq_stmt(c,
 	                "SELECT running,interval,batch,beat_at,epoch,remaining,failure_rate,"
-	                "messages_sent,all_failed,last_alert_at,config_interval,config_batch"
+	                "messages_sent,all_failed,last_alert_at,config_interval,config_batch,not_before"
 	                " FROM herald_scheduler",
 	                err);
 	struct scheduler_row row = {.config_batch = 0};
@@ -73,6 +73,7 @@ int sq_scheduler_read(struct sq_conn *c, struct scheduler_row *ret, struct error
 	row.s.last_alert_at = sqlite3_column_int64(st, 9);
 	row.config_interval = sqlite3_column_int64(st, 10);
 	row.config_batch = (uint32_t)sqlite3_column_int64(st, 11);
+	row.s.pacing.not_before = sqlite3_column_int64(st, 12);
 	/* Every beat is a run, and runs are numbered by beats. */
 	row.s.last_run_at = row.s.pacing.beat_at;
 	row.s.runs_count = row.s.pacing.epoch;
@@ -85,8 +86,8 @@ int sq_scheduler_write(struct sq_conn *c, const struct scheduler_row *row, struc
 	sqlite3_stmt *st = sq_stmt(c,
 	                           "INSERT OR REPLACE INTO herald_scheduler(one,running,interval,"
 	                           "batch,beat_at,epoch,remaining,failure_rate,messages_sent,"
-	                           "all_failed,last_alert_at,config_interval,config_batch)"
-	                           " VALUES(1,?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)",
+	                           "all_failed,last_alert_at,config_interval,config_batch,not_before)"
+	                           " VALUES(1,?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13)",
 	                           err);
 	const struct pacing *p = &row->s.pacing;
 
@@ -104,6 +105,7 @@ int sq_scheduler_write(struct sq_conn *c, const struct scheduler_row *row, struc
 	sqlite3_bind_int64(st, 10, row->s.last_alert_at);
 	sqlite3_bind_int64(st, 11, row->config_interval);
 	sqlite3_bind_int64(st, 12, row->config_batch);
+	sqlite3_bind_int64(st, 13, p->not_before);
 	return sq_run(c, st, err);
 }
 

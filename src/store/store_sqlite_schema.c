@@ -105,7 +105,9 @@ static const char schema_2[] =
 	"ALTER TABLE herald_totals ADD COLUMN invalid INTEGER NOT NULL DEFAULT 0;"
 	"CREATE TABLE IF NOT EXISTS herald_notes(name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;";
 
-static const char *const steps[SQ_SCHEMA] = {schema_1, schema_2};
+static const char schema_3[] = "ALTER TABLE herald_scheduler ADD COLUMN not_before INTEGER NOT NULL DEFAULT 0;";
+
+static const char *const steps[SQ_SCHEMA] = {schema_1, schema_2, schema_3};
 
 static int read_number(struct sq_conn *c, const char *sql, int64_t *ret, struct error *err)
 {

@@ -131,12 +131,12 @@ int sq_scheduler_init(void *session, const struct scheduler_defaults *d, struct 
 	if (rc == ERR_NOT_FOUND) {
 		row = scheduler_row_new(d);
 		rc = OK;
-	} else if (!rc) {
-		scheduler_row_configure(&row, d);
 	}
-	if (!rc)
+	if (!rc) {
+		row.s.now = db->clock();
+		scheduler_row_configure(&row, d, row.s.now);
 		rc = sq_scheduler_write(&db->writer, &row, err);
-	row.s.now = db->clock();
+	}
 	rc = sq_end(db, rc, err);
 	if (!rc)
 		*ret = row.s;
@@ -171,9 +171,9 @@ int sq_scheduler_change(void *session, const struct scheduler_change *change, st
 		return rc;
 	rc = sq_scheduler_read(&db->writer, &row, err);
 	if (!rc) {
-		changed = scheduler_row_change(&row, change);
-		rc = sq_scheduler_write(&db->writer, &row, err);
 		row.s.now = db->clock();
+		changed = scheduler_row_change(&row, change, row.s.now);
+		rc = sq_scheduler_write(&db->writer, &row, err);
 	}
 	rc = sq_end(db, rc, err);
 	if (rc)

@@ -127,6 +127,83 @@ static void test_stop_and_start_do_not_shorten_the_interval(void **state)
 	claim_batch_release(&b);
 }
 
+/* Asks for messages and expects to get none before `at` has passed, then some. */
+static void expect_held_back(struct fixture *f, usec_t at)
+{
+	struct claim_batch b = claim(f, 10);
+	usec_t now = 0;
+
+	assert_int_equal(b.answer, PACING_WAIT);
+	assert_int_equal(b.n, 0);
+	assert_int_equal(b.next_at, at);
+	claim_batch_release(&b);
+	OKAY(store_now(f->c, &now, &f->err));
+	pass(at - now);
+	b = claim(f, 10);
+	assert_int_equal(b.answer, PACING_OPEN);
+	assert_int_equal(b.n, 2);
+	claim_batch_release(&b);
+}
+
+static struct scheduler start_after_interval(struct fixture *f)
+{
+	const struct scheduler_defaults d = {
+		.auto_start = true, .interval = 3 * unit(), .batch = 2, .first_after_interval = true};
+	struct scheduler s;
+
+	OKAY(store_scheduler_init(f->c, &d, &s, &f->err));
+	return s;
+}
+
+static void test_the_first_beat_may_come_an_interval_later(void **state)
+{
+	struct fixture *f = *state;
+	struct scheduler s = start_after_interval(f);
+	usec_t first = s.pacing.not_before;
+
+	add(f, 20);
+	assert_int_equal(first, s.now + 3 * unit());
+	/* Another node that starts meanwhile changes nothing, nor does one while the beat is kept. */
+	pass(unit());
+	assert_int_equal(start_after_interval(f).pacing.not_before, first);
+	expect_held_back(f, first);
+	s = start_after_interval(f);
+	assert_int_equal(s.pacing.not_before, first);
+	assert_int_equal(pacing_next_at(&s.pacing), s.pacing.beat_at + 3 * unit());
+	/* After a pause of all nodes it is as in the beginning. */
+	pass(4 * unit());
+	s = start_after_interval(f);
+	assert_int_equal(s.pacing.not_before, s.now + 3 * unit());
+	expect_held_back(f, s.pacing.not_before);
+}
+
+static void test_a_start_may_wait_for_an_interval(void **state)
+{
+	struct fixture *f = *state;
+	struct scheduler_change start = SCHEDULER_CHANGE_NONE;
+	struct scheduler s;
+	struct claim_batch b;
+	bool changed;
+
+	schedule(f, 3 * unit(), 2);
+	add(f, 20);
+	b = claim(f, 1);
+	assert_int_equal(b.n, 1);
+	claim_batch_release(&b);
+	run_scheduler(f, false);
+	pass(unit());
+	start.running = 1;
+	start.first_after_interval = true;
+	OKAY(store_scheduler_change(f->c, &start, &s, &changed, &f->err));
+	assert_int_equal(s.pacing.not_before, s.now + 3 * unit());
+	/* Starting what runs is no start. What was left of the beat is gone, also for "run now". */
+	pass(unit());
+	OKAY(store_scheduler_change(f->c, &start, &s, &changed, &f->err));
+	assert_false(changed);
+	assert_true(s.pacing.not_before < s.now + 3 * unit());
+	expect_held_back(f, s.pacing.not_before);
+}
+
 static void test_before_the_scheduler_is_set_up_nothing_is_claimed(void **state)
 {
 	struct fixture *f = *state;
@@ -479,6 +556,8 @@ const struct CMUnitTest claim_tests[] = {
 	TEST(test_the_next_beat_opens_after_the_interval_and_not_before),
 	TEST(test_no_burst_after_a_pause),
 	TEST(test_stop_and_start_do_not_shorten_the_interval),
+	TEST(test_the_first_beat_may_come_an_interval_later),
+	TEST(test_a_start_may_wait_for_an_interval),
 	TEST(test_before_the_scheduler_is_set_up_nothing_is_claimed),
 	TEST(test_forced_claims_when_stopped_but_never_early),
 	TEST(test_a_smaller_batch_bounds_the_open_beat),

@@ -168,7 +168,7 @@ static void test_replay_some_until_none_is_left(void **state)
 
 static struct scheduler init(struct fixture *f, bool auto_start, usec_t interval, uint32_t batch)
 {
-	const struct scheduler_defaults d = {auto_start, interval, batch};
+	const struct scheduler_defaults d = {.auto_start = auto_start, .interval = interval, .batch = batch};
 	struct scheduler s;
 
 	OKAY(store_scheduler_init(f->c, &d, &s, &f->err));

@@ -401,7 +401,9 @@ static void test_a_newer_schema_is_refused(void **state)
 }
 
 /* As the first release left it. */
-#define TO_SCHEMA_1 "ALTER TABLE herald_counts DROP COLUMN invalid; DELETE FROM herald_schema WHERE version>1"
+#define TO_SCHEMA_1                                                                                \
+	"ALTER TABLE herald_counts DROP COLUMN invalid; ALTER TABLE herald_scheduler DROP COLUMN not_before;" \
+	"DELETE FROM herald_schema WHERE version>1"
 
 static void test_an_older_schema_is_migrated(void **state)
 {

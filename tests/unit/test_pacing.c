@@ -199,6 +199,32 @@ static void test_random_walks_keep_the_promise(void **state)
 	}
 }
 
+static void test_held_back_after_a_start(void **state)
+{
+	struct pacing p = beat_of(USEC_PER_MINUTE, 2);
+	uint32_t grant;
+
+	(void)state;
+	p.not_before = T0 + USEC_PER_MINUTE;
+	assert_int_equal(pacing_next_at(&p), T0 + USEC_PER_MINUTE);
+	assert_int_equal(take(&p, T0 + USEC_PER_MINUTE - 1, 10, PACING_WAIT), 0);
+	assert_int_equal(pacing_ask(&p, T0, 10, true, &grant), PACING_WAIT);
+	assert_int_equal(take(&p, T0 + USEC_PER_MINUTE, 1, PACING_OPEN), 1);
+	assert_int_equal(pacing_next_at(&p), T0 + 2 * USEC_PER_MINUTE);
+	/* Neither what is left of a beat nor a beat that is due comes earlier; nor does it come earlier than due. */
+	p.not_before = T0 + 3 * USEC_PER_MINUTE;
+	assert_int_equal(take(&p, T0 + USEC_PER_MINUTE + 1, 1, PACING_WAIT), 0);
+	assert_int_equal(take(&p, T0 + 2 * USEC_PER_MINUTE, 1, PACING_WAIT), 0);
+	p.not_before = T0 + USEC_PER_MINUTE + 2;
+	assert_int_equal(pacing_next_at(&p), T0 + 2 * USEC_PER_MINUTE);
+	assert_int_equal(take(&p, T0 + USEC_PER_MINUTE + 2, 1, PACING_JOIN), 1);
+	/* There is no beat to wait for in continuous mode. */
+	p.interval = 0;
+	p.not_before = T0 + USEC_PER_HOUR;
+	assert_int_equal(pacing_next_at(&p), 0);
+	assert_int_equal(take(&p, T0 + 10 * USEC_PER_MINUTE, 5, PACING_OPEN), 5);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -212,6 +238,7 @@ int main(void)
 		cmocka_unit_test(test_asking_in_vain_changes_nothing),
 		cmocka_unit_test(test_a_clock_set_back_does_not_open_early),
 		cmocka_unit_test(test_random_walks_keep_the_promise),
+		cmocka_unit_test(test_held_back_after_a_start),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
