@@ -34,6 +34,7 @@
 #include "error.h"
 #include "feed.h"
 #include "http.h"
+#include "leasing.h"
 #include "message_rules.h"
 #include "metrics.h"
 #include "presence.h"
@@ -60,6 +61,7 @@ struct server {
 	struct cache *cache;
 	struct writer *writer;
 	struct dispatch *dispatch; /* NULL with role api */
+	struct leasing *leasing;   /* NULL with role worker */
 	struct http *http;
 	struct presence *presence;
 	struct profile_context profile; /* .profile is NULL without one */
@@ -151,6 +153,23 @@ static int open_cache(struct server *s, struct error *err)
 	return cache_open(&s->cache, &options, err);
 }
 
+static struct delivery_policy policy_of(const struct config *cfg)
+{
+	struct delivery_policy p = {
+		.max_attempts = (int)cfg->max_attempts,
+		.backoff_n = cfg->retry_backoff.n,
+		.strict = cfg->delivery_mode == CONFIG_DELIVERY_STRICT,
+		.retry_free = cfg->retry_pacing == CONFIG_PACING_FREE,
+	};
+
+	static_assert(sizeof(p.success) == sizeof(cfg->webhook_success.bits),
+	              "both are a bitmap of the same codes");
+	static_assert(RETRY_STEPS_MAX == DURATION_LIST_MAX, "all configured steps fit");
+	memcpy(p.success, cfg->webhook_success.bits, sizeof(p.success));
+	memcpy(p.backoff, cfg->retry_backoff.at, cfg->retry_backoff.n * sizeof(usec_t));
+	return p;
+}
+
 static int open_dispatch(struct server *s, struct error *err)
 {
 	const struct config *cfg = s->cfg;
@@ -166,12 +185,7 @@ static int open_dispatch(struct server *s, struct error *err)
 		.webhook_timeout = cfg->webhook_timeout,
 		.webhook_ca_file = cfg->webhook_ca_file,
 		.message_id_from = cfg->webhook_message_id,
-		.policy = {
-			.max_attempts = (int)cfg->max_attempts,
-			.backoff_n = cfg->retry_backoff.n,
-			.strict = cfg->delivery_mode == CONFIG_DELIVERY_STRICT,
-			.retry_free = cfg->retry_pacing == CONFIG_PACING_FREE,
-		},
+		.policy = policy_of(cfg),
 		.order = cfg->message_order == CONFIG_ORDER_LIFO ? ORDER_LIFO : ORDER_FIFO,
 		.rules = &s->rules,
 		.concurrency = (size_t)cfg->send_concurrency,
@@ -181,14 +195,27 @@ static int open_dispatch(struct server *s, struct error *err)
 		.alert_after = (uint32_t)cfg->alert_iteration_count,
 	};
 
-	static_assert(sizeof(options.policy.success) == sizeof(cfg->webhook_success.bits),
-	              "both are a bitmap of the same codes");
-	static_assert(RETRY_STEPS_MAX == DURATION_LIST_MAX, "all configured steps fit");
-	memcpy(options.policy.success, cfg->webhook_success.bits, sizeof(options.policy.success));
-	memcpy(options.policy.backoff, cfg->retry_backoff.at, cfg->retry_backoff.n * sizeof(usec_t));
 	if (cfg->role == CONFIG_ROLE_API)
 		return OK;
 	return dispatch_open(&s->dispatch, &options, err);
+}
+
+/* For senders outside this process. */
+static void open_leasing(struct server *s)
+{
+	const struct config *cfg = s->cfg;
+
+	if (cfg->role == CONFIG_ROLE_WORKER)
+		return;
+	s->leasing = leasing_new(&(struct leasing_options){
+		.cache = s->cache,
+		.metrics = s->metrics,
+		.owner = s->dispatch ? dispatch_owner(s->dispatch) : NULL,
+		.policy = policy_of(cfg),
+		.order = cfg->message_order == CONFIG_ORDER_LIFO ? ORDER_LIFO : ORDER_FIFO,
+		.lease = cfg->lease_duration,
+		.max_lost_claims = (int)cfg->max_lost_claims,
+	});
 }
 
 static const char *const roles[] = {"all", "api", "worker"};
@@ -242,6 +269,7 @@ static int open_http(struct server *s, struct error *err)
 		.redis = *cfg->redis_url,
 		.dispatch = s->dispatch,
 		.feed = s->feed,
+		.leasing = s->leasing,
 		.metrics = s->metrics,
 	};
 
@@ -280,7 +308,10 @@ static int start(struct server *s, struct error *err)
 	                             s->cfg->invalid_messages == CONFIG_INVALID_PARK, err)) ||
 	    (rc = open_store(s, err)) || (rc = open_cache(s, err)) ||
 	    (rc = writer_start(&s->writer, s->store, WRITER_MAX_WAITING, err)) ||
-	    (rc = open_dispatch(s, err)) || (rc = open_http(s, err)))
+	    (rc = open_dispatch(s, err)))
+		return rc;
+	open_leasing(s);
+	if ((rc = open_http(s, err)))
 		return rc;
 	if ((s->dispatch && (rc = dispatch_start(s->dispatch, err))) || (rc = http_start(s->http, err)))
 		return rc;
@@ -440,6 +471,7 @@ static void stop(struct server *s)
 	log_info("shutdown is complete", kv_int("durationMs", (clock_mono() - began) / USEC_PER_MSEC));
 	if (s->stuck)
 		_exit(CLI_FAILED); /* everything that had to be safe is */
+	leasing_free(s->leasing);
 	feed_free(s->feed);
 	metrics_free(s->metrics);
 	message_rules_release(&s->rules);

@@ -1,6 +1,10 @@
 #include "delivery.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "attr.h"
+#include "text.h"
 
 static const char *const verdict_names[VERDICT_COUNT] = {
 	[VERDICT_SENT] = "sent",       [VERDICT_RETRY] = "retry",     [VERDICT_FAILED] = "failed",
@@ -18,6 +22,18 @@ bool delivery_success(const struct delivery_policy *p, int status)
 	if (status < 0 || (size_t)status >= ARRAY_SIZE(p->success) * 64)
 		return false;
 	return p->success[status / 64] >> (status % 64) & 1;
+}
+
+/* Ids start over with a new database, and a receiver may serve several heralds; it would take what is new for a
+ * repetition: hence the hash, over the microsecond of the creation as well, for texts do repeat. */
+char *delivery_key(int64_t id, usec_t created_at, const char *phone, const char *content, size_t content_len,
+                   char out[DELIVERY_KEY_TEXT])
+{
+	const uint64_t seed = hash_bytes(phone, strlen(phone), (uint64_t)created_at);
+
+	snprintf(out, DELIVERY_KEY_TEXT, "%lld-%016llx", (long long)id,
+	         (unsigned long long)hash_bytes(content, content_len, seed));
+	return out;
 }
 
 /* 0 to 20 % on top, so that what failed together does not come back together. */

@@ -63,6 +63,12 @@ bool delivery_success(const struct delivery_policy *p, int status);
 struct delivery_judgement delivery_judge(const struct delivery_policy *p, const struct delivery_outcome *o,
                                          int attempt, double jitter);
 
+/* What every attempt of a message carries as Idempotency-Key. Permanent and without a lookup: the same on every
+ * node, whoever sends. */
+#define DELIVERY_KEY_TEXT 40
+char *delivery_key(int64_t id, usec_t created_at, const char *phone, const char *content, size_t content_len,
+                   char out[DELIVERY_KEY_TEXT]);
+
 /* The wait after the given attempt, jitter included. */
 usec_t retry_backoff(const struct delivery_policy *p, int attempt, double jitter);
 

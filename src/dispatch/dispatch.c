@@ -218,6 +218,11 @@ const char *dispatch_boot(const struct dispatch *d)
 	return strrchr(d->owner, '/') + 1;
 }
 
+const char *dispatch_owner(const struct dispatch *d)
+{
+	return d->owner;
+}
+
 void dispatch_stop_claiming(struct dispatch *d)
 {
 	atomic_store(&d->stopping, true);

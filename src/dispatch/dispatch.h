@@ -68,6 +68,8 @@ must_check int dispatch_run_now(struct dispatch *d, struct dispatch_run *ret, st
 size_t dispatch_in_flight(const struct dispatch *d);
 /* What tells this life of the node from others, as in the owner of its leases. Lives as long as d. */
 const char *dispatch_boot(const struct dispatch *d);
+/* "node/boot", whole. */
+const char *dispatch_owner(const struct dispatch *d);
 
 /* Stops claiming and gives back what has not started. Returns at once. */
 void dispatch_stop_claiming(struct dispatch *d);

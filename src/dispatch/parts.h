@@ -116,7 +116,7 @@ struct flight {
 	int http_status;
 	char *text; /* the provider's id (SENT) or the error; in `small` or allocated; or NULL */
 	char small[64];
-	char key[40];
+	char key[DELIVERY_KEY_TEXT];
 	char phone[MESSAGE_PHONE_MAX + 1]; /* for the feed */
 	char timestamp[24];
 	struct buf body, signature;

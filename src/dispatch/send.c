@@ -205,14 +205,8 @@ static void compose(struct dispatch *d, struct flight *f, const struct claimed *
 	struct json_out j;
 	bool cut;
 	size_t kept = content_cut(c->content, c->content_len, d->o.rules->max_content, &cut);
-	uint64_t hash = hash_bytes(c->phone, strlen(c->phone), (uint64_t)c->created_at);
 
-	/* Permanent and without a lookup: the same for every attempt on every node. Ids start over with a
-	 * new database, and a receiver may serve several heralds; it would take what is new for a repetition:
-	 * hence the hash, over the microsecond of the creation as well, for texts do repeat. */
-	hash = hash_bytes(c->content, c->content_len, hash);
-	snprintf(f->key, sizeof(f->key), "%lld-%016llx", (long long)c->id, (unsigned long long)hash);
-
+	delivery_key(c->id, c->created_at, c->phone, c->content, c->content_len, f->key);
 	buf_clear(&f->body);
 	j = json_begin(&f->body);
 	json_open_object(&j);

@@ -29,6 +29,7 @@ struct writer;
 struct cache;
 struct dispatch;
 struct feed;
+struct leasing;
 struct metrics;
 
 struct route;
@@ -79,6 +80,7 @@ struct http_options {
 	bool redis;                /* the cache is Redis: /health reports it, else it says "disabled" */
 	struct dispatch *dispatch; /* may be NULL (role api): "run now" answers 503 */
 	struct feed *feed;         /* may be NULL: events and history answer 503 */
+	struct leasing *leasing;   /* may be NULL: the lease routes are not there */
 	struct metrics *metrics;
 };
 

@@ -192,6 +192,7 @@ static size_t body_limit(const struct http *h, const struct route *route)
 	case BODY_OPTIONAL_JSON:
 		return h->o.max_body;
 	case BODY_BATCH:
+	case BODY_LARGE_JSON:
 		return h->o.max_batch_body;
 	case BODY_NONE:
 		break;

@@ -1,5 +1,6 @@
 #include "render.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static void kv_time_if(struct json_out *j, const char *key, usec_t t)
@@ -166,6 +167,28 @@ void render_scheduler(struct json_out *j, const struct scheduler *s, int64_t bac
 	json_kv_time(j, "lastAlertSentAt", s->last_alert_at);
 	json_kv_int(j, "backlog", backlog);
 	json_kv_time(j, "drainsAt", scheduler_drains_at(s, backlog));
+	json_end(j);
+}
+
+void render_instant(struct json_out *j, const char *key, usec_t t)
+{
+	char ms[CLOCK_TEXT], us[CLOCK_TEXT + 16];
+
+	/* "….678Z" -> "….678901Z" */
+	snprintf(us, sizeof(us), "%.23s%03dZ", clock_format(t, ms), (int)(t % USEC_PER_MSEC));
+	json_kv_str(j, key, t ? us : NULL);
+}
+
+void render_run_end(struct json_out *j, const struct run_end *end)
+{
+	json_open_object(j);
+	json_kv_int(j, "run", end->run);
+	json_kv_int(j, "claimed", end->claimed);
+	json_kv_int(j, "sent", end->sent);
+	json_kv_int(j, "failed", end->failed);
+	json_kv_int(j, "retried", end->retried);
+	json_kv_int(j, "consecutiveAllFailCount", end->all_failed_in_a_row);
+	json_kv_bool(j, "allFailed", end->all_failed);
 	json_end(j);
 }
 

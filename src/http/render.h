@@ -20,6 +20,9 @@ const char *node_status(const struct node *n, usec_t now);
 /* status: up, silent (not heard of for a while) or left; `now` is the store's. */
 void render_node(struct json_out *j, const struct node *n, usec_t now);
 void render_scheduler(struct json_out *j, const struct scheduler *s, int64_t backlog);
+/* "key": the time to the microsecond; 0 is null. For callers that reckon with it. */
+void render_instant(struct json_out *j, const char *key, usec_t t);
+void render_run_end(struct json_out *j, const struct run_end *end);
 void render_counts(struct json_out *j, const struct store_counts *c);
 
 /* When the last of `backlog` messages will have been tried, if nothing is added or retried; 0: never, or not

@@ -30,7 +30,7 @@ const char *method_name(enum method m); /* "GET", …, "other" */
 
 enum access { ACCESS_OPEN, ACCESS_MESSAGES, ACCESS_SCHEDULER, ACCESS_EITHER };
 #define ACCESS_COUNT 4 /* keyrings: EITHER has none of its own */
-enum body_kind { BODY_NONE, BODY_JSON, BODY_OPTIONAL_JSON, BODY_BATCH };
+enum body_kind { BODY_NONE, BODY_JSON, BODY_OPTIONAL_JSON, BODY_BATCH, BODY_LARGE_JSON };
 enum place { PLACE_INLINE, PLACE_WORKER, PLACE_ANYWAY };
 
 /* What a handler leaves behind. */

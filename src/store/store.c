@@ -305,6 +305,8 @@ int store_claim(struct store_session *c, const struct claim_request *r, struct c
 
 	if (!r->node || !r->owner || !r->want || r->want > PACING_BATCH_MAX || r->lease <= 0)
 		return refuse(err, "a claim needs a node, an owner, a lease and 1 to 1000000 messages to want");
+	if ((r->unpaced && r->free_retries) || r->skip > INT64_MAX)
+		return refuse(err, "a claim is unpaced or one of retries, and steps over fewer than 2^63 messages");
 	rc = CALL(c, OP_CLAIM, err, claim, r, ret);
 	if (!rc && ret->n && c->store->measured)
 		metric_observe(c->store->claim_size, (int64_t)ret->n);

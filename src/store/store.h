@@ -119,7 +119,15 @@ struct claim_request {
 	/* Retries run beside the beat (delivery_policy.retry_free), so the beat leaves them to free_retries.
 	 * Without it the beat takes due ones first: those left over from when that was configured. */
 	bool retry_free;
+	/* Take due messages that are `pending` beside the beat: whether or not the scheduler runs, under no run,
+	 * leaving the pace as it is. For consumers that fetch at their own speed; excludes free_retries. */
+	bool unpaced;
+	uint64_t skip; /* unpaced: step over that many of them in the claim's order */
 };
+
+/* A claim that was handed to somebody outside this process has an owner that ends in this, where others have
+ * their boot id. It lives until its lease ends, also where one process owns the store (STORE_EXCLUSIVE). */
+#define STORE_OWNER_OUTSIDE "/lease"
 
 struct claimed {
 	int64_t id;
@@ -144,7 +152,7 @@ struct claim_batch {
 	struct claimed *items;
 	size_t n;
 	enum pacing_answer answer;
-	int64_t run; /* the run of these claims; 0 for free retries */
+	int64_t run; /* the run of these claims; 0 for free retries and unpaced ones */
 	usec_t now;  /* the store's clock */
 	usec_t lease_until;
 	usec_t lateness; /* OPEN: how long after it was due (0 for the first beat) */
@@ -219,8 +227,8 @@ struct recover_result {
 	bool more;
 };
 
-/* Takes back rows whose lease has run out (with STORE_EXCLUSIVE: also at once any row of another owner),
- * records a LOST attempt for each. */
+/* Takes back rows whose lease has run out (with STORE_EXCLUSIVE: also at once any row of another owner that is
+ * not outside), records a LOST attempt for each. */
 must_check int store_recover(struct store_session *c, const struct recover_request *r,
                              struct recover_result *ret, struct error *err);
 

@@ -80,9 +80,9 @@ static usec_t soonest(const struct mem_db *db, const struct claim_request *r)
 			   *retrying = &db->by_state[ROW_RETRYING];
 	usec_t at = USEC_NEVER;
 
-	if (!r->free_retries && pending->n)
+	if (claim_takes(r, MESSAGE_PENDING) && pending->n)
 		at = order_at(pending, 0).at;
-	if ((r->free_retries || !r->retry_free) && retrying->n)
+	if (claim_takes(r, ROW_RETRYING) && retrying->n)
 		at = MIN_OF(at, order_at(retrying, 0).at);
 	return at;
 }
@@ -94,12 +94,13 @@ static void take(struct mem_db *db, const struct claim_request *r, int state, si
 {
 	const struct order *o = &db->by_state[state];
 	const char *owner = mem_owner(db, r->owner);
+	const uint64_t skip = claim_skips(r, state);
 	struct claimed *item;
 	struct row *row;
 	size_t due;
 
-	for (; most && (due = order_before(o, b->now, INT64_MAX)); most--) {
-		row = mem_row_at(db, state, r->order == ORDER_LIFO ? due - 1 : 0);
+	for (; most && (due = order_before(o, b->now, INT64_MAX)) > skip; most--) {
+		row = mem_row_at(db, state, r->order == ORDER_LIFO ? due - 1 - skip : skip);
 		mem_move(db, row, MESSAGE_SENDING, b->lease_until);
 		row->m.attempts++;
 		row->m.fence++;
@@ -117,13 +118,13 @@ static void take(struct mem_db *db, const struct claim_request *r, int state, si
 	}
 }
 
-static void claim_retries(struct mem_db *db, const struct claim_request *r, struct claim_batch *b)
+static void claim_beside(struct mem_db *db, const struct claim_request *r, struct claim_batch *b)
 {
 	b->answer = PACING_STOPPED;
 	b->next_at = USEC_NEVER;
-	if (!db->scheduler.s.pacing.running && !r->forced)
+	if (!db->scheduler.s.pacing.running && !r->forced && !r->unpaced)
 		return;
-	take(db, r, ROW_RETRYING, r->want, 0, b);
+	take(db, r, r->unpaced ? MESSAGE_PENDING : ROW_RETRYING, r->want, 0, b);
 	b->answer = b->n ? PACING_JOIN : PACING_WAIT;
 	b->more = b->n == r->want;
 	b->next_at = b->more ? b->now : soonest(db, r);
@@ -186,8 +187,8 @@ int mem_claim(void *session, const struct claim_request *r, struct claim_batch *
 	b.lease_until = b.now + r->lease;
 	b.failure_rate = db->scheduler.s.failure_rate;
 	b.items = arena_calloc(&b.arena, MIN_OF(r->want, db->n_rows + 1), sizeof(*b.items));
-	if (r->free_retries)
-		claim_retries(db, r, &b);
+	if (claim_beside_beat(r))
+		claim_beside(db, r, &b);
 	else
 		claim_from_beat(db, r, &b);
 	pthread_mutex_unlock(&db->lock);
@@ -395,7 +396,8 @@ int mem_recover(void *session, const struct recover_request *r, struct recover_r
 	now = db->clock();
 	while (i < sending->n && !result.more) {
 		row = mem_row_at(db, MESSAGE_SENDING, i);
-		if (row->state_at > now && !strcmp(row->m.owner, r->owner)) {
+		if (row->state_at > now &&
+		    (!strcmp(row->m.owner, r->owner) || owner_outside(row->m.owner))) {
 			i++;
 		} else if (taken == r->limit) {
 			result.more = true;

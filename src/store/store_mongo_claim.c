@@ -51,9 +51,9 @@ static int soonest_claimable(struct mg_session *s, const struct claim_request *r
 	usec_t retrying = USEC_NEVER, pending = USEC_NEVER;
 	int rc = OK;
 
-	if (r->free_retries || !r->retry_free)
+	if (claim_takes(r, ROW_RETRYING))
 		rc = soonest_due(s, ROW_RETRYING, &retrying, err);
-	if (!rc && !r->free_retries)
+	if (!rc && claim_takes(r, MESSAGE_PENDING))
 		rc = soonest_due(s, MESSAGE_PENDING, &pending, err);
 	if (!rc)
 		*ret = MIN_OF(retrying, pending);
@@ -87,7 +87,8 @@ static int gather(struct claimer *cl, int state, size_t most, struct error *err)
 		cl->s, MG_MESSAGES,
 		BCON_NEW("state", BCON_INT32(state), "state_at", "{", "$lte", BCON_INT64(cl->batch.now), "}"),
 		BCON_NEW("sort", "{", "state_at", BCON_INT32(direction), "_id", BCON_INT32(direction), "}",
-	                 "limit", BCON_INT64((int64_t)most), "projection", "{", "fence", BCON_INT32(1),
+	                 "skip", BCON_INT64((int64_t)claim_skips(cl->r, state)), "limit",
+	                 BCON_INT64((int64_t)most), "projection", "{", "fence", BCON_INT32(1),
 	                 "attempts", BCON_INT32(1), "phone", BCON_INT32(1), "content", BCON_INT32(1),
 	                 "created_at", BCON_INT32(1), "}",
 	                 /* what others have just taken shall not be seen as it was before */
@@ -117,10 +118,10 @@ static int gather_all(struct claimer *cl, size_t most, struct error *err)
 	size_t before = cl->batch.n;
 	int rc = OK;
 
-	if (cl->r->free_retries || !cl->r->retry_free)
+	if (claim_takes(cl->r, ROW_RETRYING))
 		rc = gather(cl, ROW_RETRYING, most, err);
 	most -= cl->batch.n - before;
-	if (!rc && !cl->r->free_retries && most)
+	if (!rc && claim_takes(cl->r, MESSAGE_PENDING) && most)
 		rc = gather(cl, MESSAGE_PENDING, most, err);
 	return rc;
 }
@@ -357,7 +358,7 @@ static int claim_from_beat(struct claimer *cl, struct error *err)
 	return OK;
 }
 
-static int claim_retries(struct claimer *cl, struct error *err)
+static int claim_beside(struct claimer *cl, struct error *err)
 {
 	struct claim_batch *b = &cl->batch;
 	struct error spare = ERROR_INIT;
@@ -403,7 +404,7 @@ static int look(struct claimer *cl, struct error *err)
 	b->lease_until = b->now + cl->r->lease;
 	b->failure_rate = cl->beat.row.s.failure_rate;
 	b->answer = pacing_ask(seen, b->now, cl->r->want, cl->r->forced, &grant);
-	if (cl->r->free_retries && b->answer != PACING_STOPPED)
+	if (cl->r->unpaced || (cl->r->free_retries && b->answer != PACING_STOPPED))
 		b->answer = PACING_JOIN;
 	b->next_at = claim_next_at(seen, b->answer, USEC_NEVER);
 	return OK;
@@ -415,7 +416,7 @@ static int claim_once(struct claimer *cl, struct error *err)
 
 	if (rc || (cl->batch.answer != PACING_OPEN && cl->batch.answer != PACING_JOIN))
 		return rc;
-	return cl->r->free_retries ? claim_retries(cl, err) : claim_from_beat(cl, err);
+	return claim_beside_beat(cl->r) ? claim_beside(cl, err) : claim_from_beat(cl, err);
 }
 
 int mg_claim(void *session, const struct claim_request *r, struct claim_batch *ret, struct error *err)

@@ -70,8 +70,8 @@ struct edges {
 static struct edges ask_edges(const struct claim_request *r, struct my_batch *b, bool newest)
 {
 	struct edges q = {
-		.pending_asked = !r->free_retries,
-		.retrying_asked = r->free_retries || !r->retry_free,
+		.pending_asked = claim_takes(r, MESSAGE_PENDING),
+		.retrying_asked = claim_takes(r, ROW_RETRYING),
 	};
 
 	if (q.pending_asked)
@@ -141,15 +141,15 @@ static int look(struct claimer *cl, struct error *err)
 	if (lifo)
 		read_edges(&newest, &q, &cl->pending, &cl->retrying);
 	b->answer = pacing_ask(&cl->seen, b->now, cl->r->want, cl->r->forced, &grant);
-	if (cl->r->free_retries && b->answer != PACING_STOPPED)
+	if (cl->r->unpaced || (cl->r->free_retries && b->answer != PACING_STOPPED))
 		b->answer = PACING_JOIN;
-	if (b->answer != PACING_STOPPED && (cl->r->free_retries || !cl->seen.interval) &&
+	if (b->answer != PACING_STOPPED && (claim_beside_beat(cl->r) || !cl->seen.interval) &&
 	    soonest > b->now)
 		b->answer = PACING_WAIT;
-	b->next_at = cl->r->free_retries && b->answer != PACING_STOPPED
+	b->next_at = claim_beside_beat(cl->r) && b->answer != PACING_STOPPED
 	                     ? soonest
 	                     : claim_next_at(&cl->seen, b->answer, soonest);
-	cl->shared = cl->r->free_retries || (b->answer == PACING_JOIN && !cl->seen.interval);
+	cl->shared = claim_beside_beat(cl->r) || (b->answer == PACING_JOIN && !cl->seen.interval);
 	return OK;
 }
 
@@ -185,10 +185,11 @@ static int gather(struct claimer *cl, int state, size_t most, struct error *err)
 	         "SELECT id,fence,attempts,phone,content,created_at FROM herald_messages"
 	         " FORCE INDEX(herald_messages_state) WHERE state=%d AND ((state_at=%lld AND id%s%lld)"
 	         " OR (state_at>%lld AND state_at<%lld))"
-	         " ORDER BY %s LIMIT %zu FOR UPDATE SKIP LOCKED",
+	         " ORDER BY %s LIMIT %zu OFFSET %llu FOR UPDATE SKIP LOCKED",
 	         state, (long long)edge->at, lifo ? "<=" : ">=", (long long)edge->id,
 	         (long long)(lifo ? -1 : edge->at), (long long)(lifo ? edge->at : cl->batch.now + 1),
-	         lifo ? "state_at DESC,id DESC" : "state_at,id", most);
+	         lifo ? "state_at DESC,id DESC" : "state_at,id", most,
+	         (unsigned long long)claim_skips(cl->r, state));
 	rc = my_run(cl->s, &q, err);
 	if (rc)
 		return rc;
@@ -415,7 +416,7 @@ static int claim_from_beat(struct claimer *cl, struct error *err)
 	return write_claim(cl, &next, err);
 }
 
-static int claim_retries(struct claimer *cl, struct error *err)
+static int claim_beside(struct claimer *cl, struct error *err)
 {
 	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
 	struct claim_batch *b = &cl->batch;
@@ -425,11 +426,12 @@ static int claim_retries(struct claimer *cl, struct error *err)
 
 	b->answer = PACING_STOPPED;
 	b->next_at = USEC_NEVER;
-	if (!cl->seen.running && !cl->r->forced)
+	if (!cl->seen.running && !cl->r->forced && !cl->r->unpaced)
 		return OK;
 	b->answer = PACING_WAIT;
 	b->next_at = b->now + USEC_PER_MSEC; /* as above, if nothing is found */
-	if ((rc = gather(cl, ROW_RETRYING, cl->r->want, err)) || !b->n)
+	rc = gather(cl, cl->r->unpaced ? MESSAGE_PENDING : ROW_RETRYING, cl->r->want, err);
+	if (rc || !b->n)
 		return rc;
 	b->answer = PACING_JOIN;
 	b->more = b->n == cl->r->want;
@@ -466,7 +468,7 @@ static int claim_now(struct claimer *cl, struct error *err)
 	b->lease_until = b->now + cl->r->lease;
 	b->failure_rate = row.s.failure_rate;
 	cl->seen = row.s.pacing;
-	rc = cl->r->free_retries ? claim_retries(cl, err) : claim_from_beat(cl, err);
+	rc = claim_beside_beat(cl->r) ? claim_beside(cl, err) : claim_from_beat(cl, err);
 	if (!rc && (cl->once_more || (b->answer != PACING_OPEN && !b->n)))
 		my_abandon(cl->s);
 	return rc;

@@ -49,7 +49,7 @@ static uint32_t ask(struct claimer *cl)
 	uint32_t grant;
 
 	b->answer = pacing_ask(&cl->seen, b->now, cl->r->want, cl->r->forced, &grant);
-	if (cl->r->free_retries && b->answer != PACING_STOPPED) {
+	if (cl->r->unpaced || (cl->r->free_retries && b->answer != PACING_STOPPED)) {
 		b->answer = PACING_JOIN;
 		grant = cl->r->want;
 	}
@@ -63,9 +63,8 @@ static uint32_t ask(struct claimer *cl)
 
 static usec_t soonest(const struct claim_request *r, usec_t pending, usec_t retrying)
 {
-	if (r->free_retries)
-		return retrying;
-	return r->retry_free ? pending : MIN_OF(pending, retrying);
+	return MIN_OF(claim_takes(r, MESSAGE_PENDING) ? pending : USEC_NEVER,
+	              claim_takes(r, ROW_RETRYING) ? retrying : USEC_NEVER);
 }
 
 static int look(struct pg_session *s, struct claimer *cl, struct error *err)
@@ -98,14 +97,14 @@ static int look(struct pg_session *s, struct claimer *cl, struct error *err)
 	cl->retrying_due = retrying <= b->now;
 	cl->soonest = soonest(cl->r, pending, retrying);
 	ask(cl);
-	if (b->answer != PACING_STOPPED && (cl->r->free_retries || !cl->seen.interval) &&
+	if (b->answer != PACING_STOPPED && (claim_beside_beat(cl->r) || !cl->seen.interval) &&
 	    cl->soonest > b->now)
 		b->answer = PACING_WAIT;
 	if (b->answer == PACING_STOPPED)
 		b->next_at = USEC_NEVER;
 	else
-		b->next_at = cl->r->free_retries ? cl->soonest
-		                                 : claim_next_at(&cl->seen, b->answer, cl->soonest);
+		b->next_at = claim_beside_beat(cl->r) ? cl->soonest
+		                                      : claim_next_at(&cl->seen, b->answer, cl->soonest);
 	return OK;
 }
 
@@ -115,7 +114,8 @@ static int look(struct pg_session *s, struct claimer *cl, struct error *err)
  * planner might run it again and exceed the limit. */
 #define TAKE(state, order)                                                                         \
 	"WITH due AS MATERIALIZED (SELECT id FROM herald_messages WHERE state=" state              \
-	" AND state_at<=$1::bigint ORDER BY " order " LIMIT $2::bigint FOR UPDATE SKIP LOCKED)"    \
+	" AND state_at<=$1::bigint ORDER BY " order " LIMIT $2::bigint OFFSET $6::bigint"    \
+	" FOR UPDATE SKIP LOCKED)"                                                                 \
 	" UPDATE herald_messages m SET state=1,state_at=$3::bigint,attempts=attempts+1,"           \
 	"fence=fence+1,owner=$4::bigint,run=$5::bigint,started_at=$1::bigint,"                     \
 	"updated_at=$1::bigint WHERE m.id=ANY(ARRAY(SELECT id FROM due))"                          \
@@ -185,6 +185,7 @@ static int take(struct pg_session *s, struct claimer *cl, int state, size_t most
 	pg_add_i64(&args, b->lease_until);
 	pg_add_i64(&args, s->owner_id);
 	pg_add_i64(&args, run);
+	pg_add_i64(&args, (int64_t)claim_skips(cl->r, state));
 	rc = begin ? pg_begin(s, &call, 1, err) : pg_run(s, &call, 1, err);
 	if (rc)
 		return rc;
@@ -359,12 +360,13 @@ static int claim_from_beat(struct pg_session *s, struct claimer *cl, struct erro
 	return pg_commit(s, err);
 }
 
-static int claim_retries(struct pg_session *s, struct claimer *cl, struct error *err)
+static int claim_beside(struct pg_session *s, struct claimer *cl, struct error *err)
 {
 	struct pg_args counts cleanup(pg_args_release) = PG_ARGS_INIT;
 	struct claim_batch *b = &cl->batch;
 	struct pg_call calls[] = {{.sql = NULL}, {.sql = "SELECT " SOONEST}};
-	int rc = take(s, cl, ROW_RETRYING, cl->r->want, 0, true, err);
+	const int state = cl->r->unpaced ? MESSAGE_PENDING : ROW_RETRYING;
+	int rc = take(s, cl, state, cl->r->want, 0, true, err);
 
 	if (rc)
 		return rc;
@@ -378,7 +380,7 @@ static int claim_retries(struct pg_session *s, struct claimer *cl, struct error 
 	if (rc)
 		return rc;
 	b->more = b->n == cl->r->want;
-	b->next_at = b->more ? b->now : due(calls[1].res, 1);
+	b->next_at = b->more ? b->now : soonest(cl->r, due(calls[1].res, 0), due(calls[1].res, 1));
 	pg_calls_clear(calls, ARRAY_SIZE(calls));
 	return pg_commit(s, err);
 }
@@ -398,7 +400,7 @@ static int claim_body(struct pg_session *s, void *arg, struct error *err)
 	rc = pg_owner(s, r->owner, &owner, err);
 	if (rc)
 		return rc;
-	return r->free_retries ? claim_retries(s, cl, err) : claim_from_beat(s, cl, err);
+	return claim_beside_beat(r) ? claim_beside(s, cl, err) : claim_from_beat(s, cl, err);
 }
 
 int pg_claim(void *session, const struct claim_request *r, struct claim_batch *ret, struct error *err)

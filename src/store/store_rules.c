@@ -56,6 +56,30 @@ int recovered_state(const struct recover_request *r, int attempts, int lost)
 	return r->retry_free ? ROW_RETRYING : MESSAGE_PENDING;
 }
 
+bool claim_beside_beat(const struct claim_request *r)
+{
+	return r->free_retries || r->unpaced;
+}
+
+bool claim_takes(const struct claim_request *r, int state)
+{
+	if (state == MESSAGE_PENDING)
+		return !r->free_retries;
+	return state == ROW_RETRYING && (r->free_retries || (!r->retry_free && !r->unpaced));
+}
+
+uint64_t claim_skips(const struct claim_request *r, int state)
+{
+	return r->unpaced && state == MESSAGE_PENDING ? r->skip : 0;
+}
+
+bool owner_outside(const char *owner)
+{
+	const size_t len = strlen(owner), tail = strlen(STORE_OWNER_OUTSIDE);
+
+	return len >= tail && !strcmp(owner + len - tail, STORE_OWNER_OUTSIDE);
+}
+
 int64_t attempt_seq(int64_t fence, enum verdict v)
 {
 	return fence * 4 + (v == VERDICT_LOST ? 0 : v == VERDICT_SENT ? 2 : 1);

@@ -31,6 +31,14 @@ int settlement_state(const struct settlement *s, bool beside_beat);
 /* What becomes of a row whose lease ran out; attempts and lost as they are with this loss counted. */
 int recovered_state(const struct recover_request *r, int attempts, int lost);
 
+/* Whether a claim goes beside the beat, and from which rows it may take. */
+bool claim_beside_beat(const struct claim_request *r);
+bool claim_takes(const struct claim_request *r, int state);
+/* Rows of the state to step over. */
+uint64_t claim_skips(const struct claim_request *r, int state);
+
+bool owner_outside(const char *owner);
+
 /*
  * Records of attempts have the key (message, seq), seq made of the fence and what kind of record it is. A
  * claim can leave up to three: that it was lost, what its owner reported later, and a success reported

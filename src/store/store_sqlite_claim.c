@@ -46,9 +46,9 @@ static int soonest_claimable(struct sq_conn *c, const struct claim_request *r, u
 	usec_t retrying = USEC_NEVER, pending = USEC_NEVER;
 	int rc = OK;
 
-	if (r->free_retries || !r->retry_free)
+	if (claim_takes(r, ROW_RETRYING))
 		rc = soonest_due(c, ROW_RETRYING, &retrying, err);
-	if (!rc && !r->free_retries)
+	if (!rc && claim_takes(r, MESSAGE_PENDING))
 		rc = soonest_due(c, MESSAGE_PENDING, &pending, err);
 	if (!rc)
 		*ret = MIN_OF(retrying, pending);
@@ -78,9 +78,9 @@ static int gather(struct claimer *cl, int state, size_t most, struct error *err)
 	                cl->r->order == ORDER_LIFO
 	                        ? "SELECT id,fence,attempts,phone,content,created_at FROM herald_messages"
 	                          " WHERE state=?1 AND state_at<=?2"
-	                          " ORDER BY state_at DESC,id DESC LIMIT ?3"
+	                          " ORDER BY state_at DESC,id DESC LIMIT ?3 OFFSET ?4"
 	                        : "SELECT id,fence,attempts,phone,content,created_at FROM herald_messages"
-	                          " WHERE state=?1 AND state_at<=?2 ORDER BY state_at,id LIMIT ?3",
+	                          " WHERE state=?1 AND state_at<=?2 ORDER BY state_at,id LIMIT ?3 OFFSET ?4",
 	                err);
 	struct claimed *item;
 	size_t before = cl->batch.n;
@@ -91,6 +91,7 @@ static int gather(struct claimer *cl, int state, size_t most, struct error *err)
 	sqlite3_bind_int(st, 1, state);
 	sqlite3_bind_int64(st, 2, cl->batch.now);
 	sqlite3_bind_int64(st, 3, (int64_t)most);
+	sqlite3_bind_int64(st, 4, (int64_t)claim_skips(cl->r, state));
 	while ((rc = sq_row(cl->c, st, err)) > 0) {
 		item = add_item(cl);
 		item->id = sqlite3_column_int64(st, 0);
@@ -260,7 +261,7 @@ static int claim_from_beat(struct claimer *cl, struct error *err)
 	return rc;
 }
 
-static int claim_retries(struct claimer *cl, struct error *err)
+static int claim_beside(struct claimer *cl, struct error *err)
 {
 	struct claim_batch *b = &cl->batch;
 	struct scheduler_row row;
@@ -269,10 +270,11 @@ static int claim_retries(struct claimer *cl, struct error *err)
 	if (rc)
 		return rc;
 	b->answer = PACING_STOPPED;
-	if (!row.s.pacing.running && !cl->r->forced)
+	if (!row.s.pacing.running && !cl->r->forced && !cl->r->unpaced)
 		return OK;
 	b->answer = PACING_WAIT;
-	if ((rc = gather(cl, ROW_RETRYING, cl->r->want, err)) || !b->n)
+	rc = gather(cl, cl->r->unpaced ? MESSAGE_PENDING : ROW_RETRYING, cl->r->want, err);
+	if (rc || !b->n)
 		return rc;
 	b->answer = PACING_JOIN;
 	b->more = b->n == cl->r->want;
@@ -294,7 +296,7 @@ static int claim_now(struct sq_db *db, struct claimer *cl, struct error *err)
 	 * measured from here. */
 	b->now = db->clock();
 	b->lease_until = b->now + cl->r->lease;
-	rc = cl->r->free_retries ? claim_retries(cl, err) : claim_from_beat(cl, err);
+	rc = claim_beside_beat(cl->r) ? claim_beside(cl, err) : claim_from_beat(cl, err);
 	if (!rc && (cl->lost_race || b->answer == PACING_WAIT || b->answer == PACING_STOPPED)) {
 		sq_abandon(db);
 		return OK;
@@ -322,14 +324,14 @@ static int look(struct sq_db *db, struct sq_conn *c, struct claimer *cl, struct 
 	cl->seen = row.s.pacing;
 	b->failure_rate = row.s.failure_rate;
 	b->answer = pacing_ask(&cl->seen, b->now, cl->r->want, cl->r->forced, &grant);
-	if (cl->r->free_retries && b->answer != PACING_STOPPED)
+	if (cl->r->unpaced || (cl->r->free_retries && b->answer != PACING_STOPPED))
 		b->answer = PACING_JOIN;
-	if (b->answer != PACING_STOPPED && (cl->r->free_retries || !cl->seen.interval)) {
+	if (b->answer != PACING_STOPPED && (claim_beside_beat(cl->r) || !cl->seen.interval)) {
 		rc = soonest_claimable(c, cl->r, &soonest, err);
 		if (soonest > b->now)
 			b->answer = PACING_WAIT;
 	}
-	b->next_at = cl->r->free_retries ? soonest : claim_next_at(&cl->seen, b->answer, soonest);
+	b->next_at = claim_beside_beat(cl->r) ? soonest : claim_next_at(&cl->seen, b->answer, soonest);
 	return rc;
 }
 

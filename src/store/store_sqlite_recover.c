@@ -2,9 +2,11 @@
 #include "alloc.h"
 #include "store_sqlite.h"
 
-/* A lease has run out, or another owner holds it: there is one process, so that one is dead. There are
- * as many rows in `sending` as requests in flight, so looking at all of them is cheap. */
-#define DEAD_LEASES " FROM herald_messages WHERE state=1 AND (state_at<=?1 OR owner<>?2)"
+/* A lease has run out, or another owner holds it: there is one process, so that one is dead, unless it is
+ * outside. There are as many rows in `sending` as requests in flight, so looking at all of them is cheap. */
+#define DEAD_LEASES                                                                                   \
+	" FROM herald_messages WHERE state=1 AND (state_at<=?1 OR owner NOT IN"                       \
+	" (SELECT id FROM herald_owners WHERE id=?2 OR owner LIKE '%" STORE_OWNER_OUTSIDE "'))"
 
 struct lost_row {
 	int64_t id, fence, owner, run;

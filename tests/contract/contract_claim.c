@@ -539,6 +539,108 @@ static void test_retries_spend_the_budget_of_the_beat(void **state)
 	assert_int_equal(m[0].attempt, 2);
 }
 
+static struct claim_batch claim_unpaced(struct fixture *f, uint32_t want, uint64_t skip, enum message_order order)
+{
+	struct claim_request r = claim_request(want);
+
+	r.unpaced = true;
+	r.skip = skip;
+	r.order = order;
+	return claim_as(f, &r);
+}
+
+static void assert_ids(struct claim_batch *b, size_t n, int64_t first, int64_t second)
+{
+	assert_int_equal(b->n, n);
+	assert_int_equal(b->answer, n ? PACING_JOIN : PACING_WAIT);
+	assert_int_equal(b->run, 0);
+	if (n > 0)
+		assert_int_equal(b->items[0].id, first);
+	if (n > 1)
+		assert_int_equal(b->items[1].id, second);
+	claim_batch_release(b);
+}
+
+/* Beside the beat: neither held up by it nor a share of it, and no run. */
+static void test_unpaced_claims_leave_the_beat_alone(void **state)
+{
+	struct fixture *f = *state;
+	struct scheduler before, after;
+	struct claim_batch b;
+	int64_t first;
+
+	schedule(f, unit(), 2);
+	first = add(f, 9);
+	b = claim_unpaced(f, 2, 0, ORDER_FIFO);
+	assert_int_equal(b.lease_until, b.now + 10 * unit());
+	assert_true(b.more);
+	assert_ids(&b, 2, first, first + 1);
+	b = claim(f, 10);
+	assert_int_equal(b.answer, PACING_OPEN);
+	assert_int_equal(b.n, 2);
+	assert_int_equal(b.run, 1);
+	claim_batch_release(&b);
+
+	before = scheduler(f);
+	b = claim_unpaced(f, 2, 0, ORDER_FIFO); /* the beat is used up */
+	assert_ids(&b, 2, first + 4, first + 5);
+	run_scheduler(f, false);
+	b = claim_unpaced(f, 5, 0, ORDER_FIFO); /* stopped */
+	assert_false(b.more);
+	assert_int_equal(b.next_at, USEC_NEVER);
+	assert_ids(&b, 3, first + 6, first + 7);
+	b = claim_unpaced(f, 5, 0, ORDER_FIFO);
+	assert_ids(&b, 0, 0, 0);
+	after = scheduler(f);
+	assert_int_equal(after.pacing.epoch, before.pacing.epoch);
+	assert_int_equal(after.pacing.beat_at, before.pacing.beat_at);
+	assert_int_equal(after.runs_count, 1);
+	check_counts(f, "sending=9");
+}
+
+static void test_unpaced_claims_step_over_some(void **state)
+{
+	struct fixture *f = *state;
+	struct claim_batch b;
+	int64_t first;
+
+	schedule(f, unit(), 2);
+	first = add(f, 6);
+	b = claim_unpaced(f, 2, 2, ORDER_FIFO);
+	assert_ids(&b, 2, first + 2, first + 3);
+	b = claim_unpaced(f, 2, 1, ORDER_LIFO);
+	assert_ids(&b, 2, first + 4, first + 1);
+	b = claim_unpaced(f, 2, 2, ORDER_FIFO);
+	assert_ids(&b, 0, 0, 0);
+	b = claim_unpaced(f, 2, UINT32_MAX, ORDER_LIFO);
+	assert_ids(&b, 0, 0, 0);
+	b = claim_unpaced(f, 5, 1, ORDER_FIFO);
+	assert_ids(&b, 1, first + 5, 0);
+	check_counts(f, "pending=1 sending=5");
+}
+
+/* Their outcomes count like any other's, but for a run. */
+static void test_unpaced_claims_are_settled(void **state)
+{
+	struct fixture *f = *state;
+	struct claimed sent, retried;
+	struct claim_batch b;
+
+	schedule(f, unit(), 2);
+	add(f, 2);
+	add_at(f, test_clock() + 100 * unit());
+	b = claim_unpaced(f, 5, 0, ORDER_FIFO);
+	assert_int_equal(b.n, 2); /* not what is due later */
+	sent = b.items[0];
+	retried = b.items[1];
+	claim_batch_release(&b);
+	assert_true(settle(f, &sent, 0, VERDICT_SENT));
+	assert_true(settle(f, &retried, 0, VERDICT_RETRY));
+	check_counts(f, "pending=2 sent=1");
+	assert_int_equal(scheduler(f).messages_sent, 1);
+	assert_int_equal(get(f, retried.id).attempts, 1);
+}
+
 static void test_a_request_that_makes_no_sense_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -572,6 +674,9 @@ const struct CMUnitTest claim_tests[] = {
 	TEST(test_free_retries_stop_with_the_scheduler),
 	TEST(test_the_beat_takes_over_retries_left_in_the_lane),
 	TEST(test_retries_spend_the_budget_of_the_beat),
+	TEST(test_unpaced_claims_leave_the_beat_alone),
+	TEST(test_unpaced_claims_step_over_some),
+	TEST(test_unpaced_claims_are_settled),
 	TEST(test_a_request_that_makes_no_sense_is_refused),
 };
 GROUP_END(claim);

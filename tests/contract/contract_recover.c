@@ -47,6 +47,31 @@ static void test_with_nothing_in_flight_there_is_nothing_to_do(void **state)
 	assert_int_equal(r.next_expiry, USEC_NEVER);
 }
 
+/* Whoever leased it over the API outlives this process. */
+static void test_an_owner_outside_keeps_its_lease(void **state)
+{
+	struct fixture *f = *state;
+	struct claim_request r = claim_request(1);
+	struct recover_request request = recover_request();
+	struct recover_result result;
+	struct claim_batch b;
+	int64_t id;
+
+	schedule(f, 0, 1);
+	id = add(f, 1);
+	r.owner = "worker" STORE_OWNER_OUTSIDE;
+	b = claim_as(f, &r);
+	assert_int_equal(b.n, 1);
+	claim_batch_release(&b);
+	request.owner = "node/next-boot";
+	OKAY(store_recover(f->c, &request, &result, &f->err));
+	assert_int_equal(result.pending, 0);
+	assert_int_equal(status_of(f, id), MESSAGE_SENDING);
+	pass(11 * unit());
+	OKAY(store_recover(f->c, &request, &result, &f->err));
+	assert_int_equal(result.pending, 1);
+}
+
 /* One process owns the store: another owner is one of the past. */
 static void test_another_owner_is_dead_when_the_store_is_ours_alone(void **state)
 {
@@ -221,6 +246,7 @@ static void test_lost_retries_may_run_beside_the_beat(void **state)
 const struct CMUnitTest recover_tests[] = {
 	TEST(test_a_lease_holds_until_its_end),
 	TEST(test_with_nothing_in_flight_there_is_nothing_to_do),
+	TEST(test_an_owner_outside_keeps_its_lease),
 	TEST(test_another_owner_is_dead_when_the_store_is_ours_alone),
 	TEST(test_renewal_prolongs),
 	TEST(test_strict_parks_what_is_lost),

@@ -1,11 +1,12 @@
 /* Bodies of the API. The first byte chooses what the rest is: a message, a scheduler change, a batch as an array or
- * as lines. Whatever is taken must hold what the store relies on, and whatever is refused must say why in JSON. */
+ * as lines, or what the lease routes take. Whatever is taken must hold what the store relies on, and whatever is refused must say why in JSON. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "batch.h"
 #include "body.h"
+#include "lease_body.h"
 #include "render.h"
 #include "text.h"
 
@@ -95,6 +96,67 @@ static void one_body(bool message, const char *text, size_t len, struct arena *a
 	json_decref(doc);
 }
 
+static void check_outcome(const struct lease_outcome *o)
+{
+	require(o->token.fence > 0 && o->token.run >= 0 && o->token.attempt > 0);
+	require(o->verdict <= VERDICT_RELEASE && o->retry_in >= -1 && o->duration >= 0 && o->http_status >= 0);
+}
+
+static bool lease_doc(char kind, json_t *doc, struct arena *a, struct details *d)
+{
+	struct lease_extension e;
+	struct lease_outcome one, *many;
+	struct node_report node;
+	struct lease_ask ask;
+	bool good = false;
+	size_t n;
+
+	switch (kind) {
+	case 'L':
+		good = lease_body_ask(doc, &ask, d);
+		require(!good || (ask.limit >= 1 && ask.limit <= LEASE_LIMIT_MAX && ask.lease >= 0));
+		break;
+	case 'C':
+	case 'F':
+		good = kind == 'C' ? lease_body_commit(doc, &one, d) : lease_body_fail(doc, &one, d);
+		if (good)
+			check_outcome(&one);
+		break;
+	case 'O':
+		good = lease_body_outcomes(doc, a, &many, &n, d);
+		for (size_t i = 0; good && i < n; i++) {
+			require(many[i].id >= 1);
+			check_outcome(&many[i]);
+		}
+		break;
+	case 'E':
+	case 'X':
+		good = lease_body_extend(doc, kind == 'E' ? 7 : 0, a, &e, d);
+		for (size_t i = 0; good && i < e.n; i++)
+			require(e.refs[i].id >= 1 && e.refs[i].fence >= 1);
+		break;
+	default:
+		good = lease_body_node(doc, &node, d);
+		require(!good || (*node.node && *node.boot && *node.version && *node.role));
+		break;
+	}
+	return good;
+}
+
+static void one_lease(char kind, const char *text, size_t len, struct arena *a, struct details *d)
+{
+	json_t *doc;
+	bool nul;
+
+	if (body_json(text, len, SIZE_MAX, &doc, &nul, d) != OK) {
+		check_refusal(d, nul ? API_INVALID : API_MALFORMED_JSON);
+		return;
+	}
+	if (!lease_doc(kind, doc, a, d))
+		check_refusal(d, API_INVALID);
+	json_decref(doc);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct details d = {.members = BUF_INIT};
@@ -111,6 +173,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		break;
 	case 'l':
 		one_batch(BATCH_LINES, text, size, &a, &d);
+		break;
+	case 'L':
+	case 'C':
+	case 'F':
+	case 'O':
+	case 'E':
+	case 'X':
+	case 'N':
+		one_lease((char)data[0], text, size, &a, &d);
 		break;
 	default:
 		one_body(data[0] == 'm', text, size, &a, &d);

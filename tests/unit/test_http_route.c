@@ -52,6 +52,11 @@ static void finds_each_route(void **state)
 	assert_route(METHOD_POST, "/api/v1/messages/replay/all", "replayAllMessages", 0);
 	assert_route(METHOD_GET, "/api/v1/messages/e1745ada-d506-8e83-b0ca-32854895dbea", "getMessage", 2);
 	assert_route(METHOD_GET, "/api/v1/messages/e1745ada-d506-8e83-b0ca-32854895dbea/attempts", "listAttempts", 2);
+	assert_route(METHOD_POST, "/api/v1/messages/lease", "leaseMessages", 0);
+	assert_route(METHOD_POST, "/api/v1/messages/lease/extend", "extendLeases", 0);
+	assert_route(METHOD_POST, "/api/v1/messages/17/extend", "extendLease", 17);
+	assert_route(METHOD_POST, "/api/v1/messages/17/commit", "commitMessage", 17);
+	assert_route(METHOD_POST, "/api/v1/messages/17/fail", "failMessage", 17);
 	assert_route(METHOD_GET, "/api/v1/messages/9007199254740991", "getMessage", MESSAGE_ID_MAX);
 	for (size_t i = 0; i < route_count; i++)
 		if (!strchr(routes[i].pattern, '{'))

@@ -1,0 +1,197 @@
+#include "leasing.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "log.h"
+#include "metrics.h"
+#include "text.h"
+
+#define HOLDER_MAX 64
+#define RECOVER_EVERY USEC_PER_SEC
+#define RECOVER_LIMIT 1000
+
+struct leasing {
+	struct leasing_options o; /* owner is our own copy */
+	_Atomic usec_t recover_at; /* monotonic */
+	struct metrics *own_metrics;
+	metric_counter *attempts[VERDICT_COUNT];
+	metric_counter *recovered[3];
+	metric_counter *leased;
+};
+
+/* The dispatcher counts in the same series: an attempt is one, whoever makes it. */
+static void add_metrics(struct leasing *l)
+{
+	static const struct {
+		enum verdict verdict;
+		const char *labels;
+	} outcomes[] = {
+		{VERDICT_SENT, "outcome=\"sent\""},
+		{VERDICT_RETRY, "outcome=\"retry\""},
+		{VERDICT_FAILED, "outcome=\"failed\""},
+		{VERDICT_UNKNOWN, "outcome=\"unknown\""},
+	};
+	static const char *const recovered[] = {"to=\"pending\"", "to=\"unknown\"", "to=\"failed\""};
+	struct metrics *m = l->o.metrics;
+
+	for (size_t i = 0; i < ARRAY_SIZE(outcomes); i++)
+		l->attempts[outcomes[i].verdict] = metrics_counter(
+			m, "herald_attempts_total", "Delivery attempts by outcome.", outcomes[i].labels);
+	for (size_t i = 0; i < ARRAY_SIZE(recovered); i++)
+		l->recovered[i] = metrics_counter(m, "herald_recovered_total",
+		                                  "Claims taken back without an outcome, by new status.",
+		                                  recovered[i]);
+	l->leased = metrics_counter(m, "herald_leased_total", "Messages leased over the API.", "");
+}
+
+struct leasing *leasing_new(const struct leasing_options *options)
+{
+	struct leasing *l = xcalloc(1, sizeof(*l));
+
+	l->o = *options;
+	l->o.owner = xstrdup(options->owner ? options->owner : STORE_OWNER_OUTSIDE);
+	if (!l->o.metrics)
+		l->o.metrics = l->own_metrics = metrics_new();
+	add_metrics(l);
+	return l;
+}
+
+void leasing_free(struct leasing *l)
+{
+	if (!l)
+		return;
+	metrics_free(l->own_metrics);
+	free((char *)(uintptr_t)l->o.owner);
+	free(l);
+}
+
+usec_t leasing_duration(const struct leasing *l)
+{
+	return l->o.lease;
+}
+
+/* Where no dispatcher runs, nobody else takes back what ran out. What fails here fails the claim as well. */
+static int recover(struct leasing *l, struct store_session *c, struct error *err)
+{
+	const struct recover_request r = {
+		.owner = l->o.owner,
+		.last_error = "the lease ran out without an outcome",
+		.strict = l->o.policy.strict,
+		.retry_free = l->o.policy.retry_free,
+		.max_lost = l->o.max_lost_claims,
+		.max_attempts = l->o.policy.max_attempts,
+		.limit = RECOVER_LIMIT,
+	};
+	usec_t now = clock_mono(), at = atomic_load(&l->recover_at), there;
+	struct recover_result got;
+	int rc;
+
+	/* One of those who ask at a time. */
+	if (now < at || !atomic_compare_exchange_strong(&l->recover_at, &at, now + RECOVER_EVERY))
+		return OK;
+	rc = store_recover(c, &r, &got, err);
+	if (!rc && got.next_expiry != USEC_NEVER && !(rc = store_now(c, &there, err)) &&
+	    got.next_expiry - there < RECOVER_EVERY)
+		atomic_store(&l->recover_at, now + MAX_OF(got.next_expiry - there, 0));
+	if (rc || got.more)
+		atomic_store(&l->recover_at, now);
+	if (rc)
+		return rc;
+	metric_add(l->recovered[0], got.pending);
+	metric_add(l->recovered[1], got.unknown);
+	metric_add(l->recovered[2], got.failed);
+	if (got.pending || got.unknown || got.failed)
+		log_warn("leases without an outcome were taken back", kv_uint("pending", got.pending),
+		         kv_uint("unknown", got.unknown), kv_uint("failed", got.failed));
+	return OK;
+}
+
+/* Those given out now may be the first to run out. */
+static void expect_end(struct leasing *l, usec_t lease)
+{
+	usec_t mine = clock_mono() + lease, at = atomic_load(&l->recover_at);
+
+	while (mine < at && !atomic_compare_exchange_weak(&l->recover_at, &at, mine))
+		;
+}
+
+static void run_ended(const struct run_end *end)
+{
+	if (end->run)
+		log_at(end->claimed ? LOG_INFO : LOG_DEBUG, "run finished", kv_int("run", end->run),
+		       kv_uint("claimed", end->claimed), kv_uint("sent", end->sent),
+		       kv_uint("failed", end->failed), kv_uint("retried", end->retried));
+}
+
+int leasing_claim(struct leasing *l, struct store_session *c, const struct lease_ask *ask,
+                  struct claim_batch *ret, struct error *err)
+{
+	char owner[HOLDER_MAX + sizeof(STORE_OWNER_OUTSIDE)];
+	const struct claim_request r = {
+		.node = ask->holder,
+		.owner = owner,
+		.want = ask->limit,
+		.lease = ask->lease ? ask->lease : l->o.lease,
+		.order = l->o.order,
+		.forced = ask->when_stopped,
+		.free_retries = ask->retries,
+		.retry_free = l->o.policy.retry_free,
+		.unpaced = ask->unpaced,
+		.skip = ask->skip,
+	};
+	int rc;
+
+	snprintf(owner, sizeof(owner), "%.64s" STORE_OWNER_OUTSIDE, ask->holder);
+	if ((rc = recover(l, c, err)) || (rc = store_claim(c, &r, ret, err)))
+		return rc;
+	run_ended(&ret->ended);
+	if (!ret->n)
+		return OK;
+	expect_end(l, r.lease);
+	metric_add(l->leased, ret->n);
+	log_debug("leased", kv_str("holder", ask->holder), kv_uint("messages", ret->n), kv_int("run", ret->run));
+	return OK;
+}
+
+struct delivery_judgement leasing_judge(const struct leasing *l, int attempt, bool retry)
+{
+	struct delivery_judgement j = {.verdict = VERDICT_FAILED};
+
+	if (retry && attempt < l->o.policy.max_attempts) {
+		j.verdict = VERDICT_RETRY;
+		j.retry_in = retry_backoff(&l->o.policy, attempt, random_unit());
+	}
+	return j;
+}
+
+int leasing_settle(struct leasing *l, struct store_session *c, struct settlement *s, size_t n,
+                   struct settle_result *ret, struct error *err)
+{
+	struct cache_entry *sent;
+	size_t cached = 0;
+	int rc;
+
+	for (size_t i = 0; i < n; i++)
+		s[i].retry_free = l->o.policy.retry_free;
+	rc = store_settle(c, s, n, ret, err);
+	if (rc)
+		return rc;
+	sent = xcalloc(n + 1, sizeof(*sent));
+	for (size_t i = 0; i < n; i++) {
+		if (s[i].applied && s[i].verdict == VERDICT_SENT)
+			sent[cached++] = (struct cache_entry){
+				.id = s[i].id, .message_id = s[i].message_id, .sent_at = s[i].sent_at};
+		if (s[i].applied && l->attempts[s[i].verdict])
+			metric_inc(l->attempts[s[i].verdict]);
+	}
+	if (cached && l->o.cache)
+		cache_put(l->o.cache, sent, cached);
+	free(sent);
+	for (size_t i = 0; i < MIN_OF(ret->ended_n, ARRAY_SIZE(ret->ended)); i++)
+		run_ended(&ret->ended[i]);
+	return OK;
+}
