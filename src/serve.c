@@ -119,7 +119,7 @@ static int prepare_store(struct store *store, struct store_session *session, voi
 	if (found && found != current)
 		log_info("database schema migrated", kv_int("from", found), kv_int("to", current));
 	rc = store_scheduler_init(session, &defaults, &scheduler, err);
-	if (!rc && cfg->seed_data)
+	if (!rc && cfg->seed_data && !(store_capabilities(store) & STORE_REMOTE))
 		rc = seed_examples(session, err);
 	return rc;
 }
@@ -129,12 +129,18 @@ static int open_store(struct server *s, struct error *err)
 	struct store_options options = {
 		.url = s->cfg->database_url,
 		.metrics = s->metrics,
+		.messages_key = s->cfg->messages_api_keys.n ? s->cfg->messages_api_keys.at[0].data : NULL,
+		.scheduler_key = s->cfg->scheduler_api_keys.n ? s->cfg->scheduler_api_keys.at[0].data : NULL,
 		.wait = true,
 		.on_open = prepare_store,
 		.on_open_arg = (void *)(uintptr_t)s->cfg,
 	};
+	int rc = store_open(&s->store, &options, err);
 
-	return store_open(&s->store, &options, err);
+	if (!rc && (store_capabilities(s->store) & STORE_REMOTE) && s->cfg->role != CONFIG_ROLE_WORKER)
+		return error_set(err, ERR_CONFIG,
+		                 "DATABASE_URL names another herald; that is for workers alone (ROLE=worker)");
+	return rc;
 }
 
 static int open_cache(struct server *s, struct error *err)
@@ -212,6 +218,7 @@ static void open_leasing(struct server *s)
 		.metrics = s->metrics,
 		.owner = s->dispatch ? dispatch_owner(s->dispatch) : NULL,
 		.policy = policy_of(cfg),
+		.rules = &s->rules,
 		.order = cfg->message_order == CONFIG_ORDER_LIFO ? ORDER_LIFO : ORDER_FIFO,
 		.lease = cfg->lease_duration,
 		.max_lost_claims = (int)cfg->max_lost_claims,

@@ -115,7 +115,7 @@ void option_allowed(const struct option *o, struct buf *out)
 		buf_addlit(out, "an http:// or https:// URL");
 		break;
 	case OPTION_DATABASE_URL:
-		buf_addlit(out, "sqlite:PATH, postgres://..., mysql://..., mongodb://... or memory:");
+		buf_addlit(out, "sqlite:PATH, postgres://..., mysql://..., mongodb://..., http://... or memory:");
 		break;
 	case OPTION_REDIS_URL:
 		buf_addlit(out, "a redis:// or rediss:// URL");

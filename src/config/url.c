@@ -32,7 +32,7 @@ static const struct scheme {
 
 static const char *const allowed_schemes[] = {
 	[URL_HTTP] = "http:// or https://",
-	[URL_DATABASE] = "sqlite:PATH, postgres://, mysql://, mongodb:// or memory:",
+	[URL_DATABASE] = "sqlite:PATH, postgres://, mysql://, mongodb://, http:// or memory:",
 	[URL_REDIS] = "redis:// or rediss://",
 };
 
@@ -245,7 +245,8 @@ int url_parse(const char *text, size_t len, enum url_kind kind, struct url *ret,
 		return error_set(err, ERR_INVALID, "longer than %d bytes", URL_MAX);
 	colon = memchr(text, ':', len);
 	scheme = colon ? find_scheme(text, (size_t)(colon - text)) : NULL;
-	if (!scheme || scheme->kind != kind)
+	/* The messages may be in another herald's database. */
+	if (!scheme || (scheme->kind != kind && !(kind == URL_DATABASE && scheme->kind == URL_HTTP)))
 		return error_set(err, ERR_INVALID, "does not begin with %s", allowed_schemes[kind]);
 	u.scheme = part(text, colon);
 	rest = colon + 1;

@@ -34,7 +34,7 @@ struct url {
 enum url_kind { URL_HTTP, URL_DATABASE, URL_REDIS };
 
 /*
- * Checks the text and its scheme: URL_HTTP takes http and https; URL_DATABASE sqlite, memory, postgres,
+ * Checks the text and its scheme: URL_HTTP takes http and https; URL_DATABASE these and sqlite, memory, postgres,
  * postgresql, mysql, mariadb and mongodb; URL_REDIS redis and rediss. OK, or ERR_INVALID with a text that does
  * not quote the URL (it may hold a password). The parts point into text.
  */

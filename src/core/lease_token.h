@@ -12,6 +12,10 @@
 #include "attr.h"
 #include "clock.h"
 
+/* The version of what is said over the lease routes, told in /openapi.json, so that a worker without the database
+ * notices when it cannot understand. */
+#define LEASE_PROTOCOL 1
+
 struct lease_token {
 	int64_t fence;    /* >= 1 */
 	int64_t run;      /* 0: none */

@@ -10,12 +10,14 @@
 #include "metrics.h"
 #include "text.h"
 
-#define HOLDER_MAX 64
+#define OWNER_MAX 160
 #define RECOVER_EVERY USEC_PER_SEC
 #define RECOVER_LIMIT 1000
 
 struct leasing {
 	struct leasing_options o; /* owner is our own copy */
+	char boot[9];
+	_Atomic unsigned threads; /* that have asked */
 	_Atomic usec_t recover_at; /* monotonic */
 	struct metrics *own_metrics;
 	metric_counter *attempts[VERDICT_COUNT];
@@ -34,6 +36,7 @@ static void add_metrics(struct leasing *l)
 		{VERDICT_RETRY, "outcome=\"retry\""},
 		{VERDICT_FAILED, "outcome=\"failed\""},
 		{VERDICT_UNKNOWN, "outcome=\"unknown\""},
+		{VERDICT_INVALID, "outcome=\"invalid\""},
 	};
 	static const char *const recovered[] = {"to=\"pending\"", "to=\"unknown\"", "to=\"failed\""};
 	struct metrics *m = l->o.metrics;
@@ -57,6 +60,7 @@ struct leasing *leasing_new(const struct leasing_options *options)
 	if (!l->o.metrics)
 		l->o.metrics = l->own_metrics = metrics_new();
 	add_metrics(l);
+	snprintf(l->boot, sizeof(l->boot), "%08x", (unsigned)random_u64());
 	return l;
 }
 
@@ -127,10 +131,55 @@ static void run_ended(const struct run_end *end)
 		       kv_uint("failed", end->failed), kv_uint("retried", end->retried));
 }
 
+/*
+ * Who holds the lease, as the store knows it. A store that lost the answer to a commit may look whether a row has
+ * the fence and the owner that it gave; so no two claims that run at a time may have the same owner.
+ */
+static void name_owner(struct leasing *l, const char *holder, char *out, size_t size)
+{
+	static _Thread_local unsigned thread;
+
+	if (!thread)
+		thread = atomic_fetch_add(&l->threads, 1) + 1;
+	snprintf(out, size, "%.64s/%s.%u" STORE_OWNER_OUTSIDE, holder, l->boot, thread);
+}
+
+/* What may not be sent is not handed out. When this fails the messages come back with the end of their lease. */
+static int sort_out(struct leasing *l, struct store_session *c, struct claim_batch *b, struct error *err)
+{
+	struct settlement *broken = xcalloc(b->n + 1, sizeof(*broken));
+	struct settle_result result;
+	size_t kept = 0, n = 0;
+	int rc;
+
+	for (size_t i = 0; i < b->n; i++) {
+		const struct claimed *m = &b->items[i];
+		const char *why = message_rules_broken(l->o.rules, m->phone, m->content, m->content_len);
+
+		if (!why) {
+			b->items[kept++] = *m;
+			continue;
+		}
+		broken[n++] = (struct settlement){
+			.id = m->id,
+			.fence = m->fence,
+			.run = b->run,
+			.attempt = m->attempt,
+			.verdict = VERDICT_INVALID,
+			.started_at = b->now,
+			.error = why,
+		};
+	}
+	rc = n ? leasing_settle(l, c, broken, n, &result, err) : OK;
+	free(broken);
+	b->n = kept;
+	return rc;
+}
+
 int leasing_claim(struct leasing *l, struct store_session *c, const struct lease_ask *ask,
                   struct claim_batch *ret, struct error *err)
 {
-	char owner[HOLDER_MAX + sizeof(STORE_OWNER_OUTSIDE)];
+	char owner[OWNER_MAX];
 	const struct claim_request r = {
 		.node = ask->holder,
 		.owner = owner,
@@ -145,10 +194,15 @@ int leasing_claim(struct leasing *l, struct store_session *c, const struct lease
 	};
 	int rc;
 
-	snprintf(owner, sizeof(owner), "%.64s" STORE_OWNER_OUTSIDE, ask->holder);
+	name_owner(l, ask->holder, owner, sizeof(owner));
 	if ((rc = recover(l, c, err)) || (rc = store_claim(c, &r, ret, err)))
 		return rc;
 	run_ended(&ret->ended);
+	rc = sort_out(l, c, ret, err);
+	if (rc) {
+		claim_batch_release(ret);
+		return rc;
+	}
 	if (!ret->n)
 		return OK;
 	expect_end(l, r.lease);

@@ -10,6 +10,7 @@
 
 #include "cache.h"
 #include "delivery.h"
+#include "message_rules.h"
 #include "store.h"
 
 struct leasing;
@@ -21,6 +22,7 @@ struct leasing_options {
 	struct metrics *metrics;
 	const char *owner; /* of this process's own claims, "node/boot"; NULL: it has none */
 	struct delivery_policy policy;
+	const struct message_rules *rules; /* what is handed out; outlives this */
 	enum message_order order;
 	usec_t lease; /* unless the asker says how long */
 	int max_lost_claims;
@@ -40,7 +42,8 @@ struct lease_ask {
 	uint64_t skip;
 };
 
-/* Takes back leases that have run out, then claims. As store_claim(). */
+/* Takes back leases that have run out, then claims. As store_claim(); what breaks the rules becomes invalid and is
+ * not among the items. */
 must_check int leasing_claim(struct leasing *l, struct store_session *c, const struct lease_ask *ask,
                              struct claim_batch *ret, struct error *err);
 

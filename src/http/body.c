@@ -204,6 +204,10 @@ bool body_scheduler_change(json_t *doc, struct scheduler_change *ret, struct det
 			if (change.batch < 1 || change.batch > PACING_BATCH_MAX) {
 				details_add(d, name, "must be a whole number from 1 to %d", PACING_BATCH_MAX);
 			}
+		} else if (strcmp(name, "alertedAt") == 0) {
+			if (!json_is_string(v) ||
+			    !clock_parse(json_string_value(v), json_string_length(v), &change.alerted_at))
+				details_add(d, name, "must be a time like \"2026-01-02T03:04:05Z\"");
 		} else if (strcmp(name, "failureRate") == 0) {
 			change.failure_rate = json_is_number(v) ? json_number_value(v) : -1;
 			if (!(change.failure_rate >= 0 && change.failure_rate <= 1))

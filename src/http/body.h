@@ -25,7 +25,7 @@ must_check int body_json(const char *text, size_t len, size_t row, json_t **ret,
 must_check bool body_draft(json_t *doc, const struct message_rules *rules, size_t row, struct arena *a,
                            struct message_draft *ret, struct details *d);
 
-/* interval, batchSize, failureRate; `ret` keeps what is not named. */
+/* interval, batchSize, failureRate, alertedAt; `ret` keeps what is not named. */
 must_check bool body_scheduler_change(json_t *doc, struct scheduler_change *ret, struct details *d);
 
 /* Copies what a draft points to into the arena, so that its doc can go. */

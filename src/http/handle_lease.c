@@ -33,13 +33,15 @@ static bool read_body(struct request *r)
 
 /* --- taking ------------------------------------------------------------------------------------------------- */
 
-static void render_leased(struct json_out *j, const struct claimed *m, const struct claim_batch *b)
+static void render_leased(struct json_out *j, const struct claimed *m, const struct claim_batch *b,
+                          enum id_format ids)
 {
 	const struct lease_token t = {m->fence, b->run, m->attempt, b->now};
 	char token[LEASE_TOKEN_TEXT], key[DELIVERY_KEY_TEXT];
 
 	json_open_object(j);
-	json_kv_int(j, "id", m->id);
+	json_key(j, "id");
+	render_id(j, m->id, ids);
 	json_kv_str(j, "phoneNumber", m->phone);
 	json_kv_str(j, "content", m->content);
 	json_kv_int(j, "attempt", m->attempt);
@@ -50,7 +52,7 @@ static void render_leased(struct json_out *j, const struct claimed *m, const str
 	json_end(j);
 }
 
-static void render_lease(struct json_out *j, const struct claim_batch *b)
+static void render_lease(struct json_out *j, const struct claim_batch *b, enum id_format ids)
 {
 	static const char *const beats[] = {
 		[PACING_STOPPED] = "stopped", [PACING_WAIT] = "wait", [PACING_JOIN] = "join", [PACING_OPEN] = "open",
@@ -60,7 +62,7 @@ static void render_lease(struct json_out *j, const struct claim_batch *b)
 	json_key(j, "messages");
 	json_open_array(j);
 	for (size_t i = 0; i < b->n; i++)
-		render_leased(j, &b->items[i], b);
+		render_leased(j, &b->items[i], b, ids);
 	json_end(j);
 	json_kv_int(j, "count", (int64_t)b->n);
 	if (b->run)
@@ -101,7 +103,7 @@ enum handled handle_lease(struct request *r, struct store_session *c)
 		return HANDLED_DONE;
 	}
 	j = answer_begin(&r->answer, 200, NULL);
-	render_lease(&j, &batch);
+	render_lease(&j, &batch, r->http->o.ids);
 	answer_end(&j);
 	claim_batch_release(&batch);
 	return HANDLED_DONE;
@@ -153,7 +155,7 @@ static void answer_settled(struct request *r, struct store_session *c, const str
 	} else {
 		/* A commit that is repeated, since its answer was lost, is not a conflict with itself. */
 		j = answer_begin(&r->answer, 200, done);
-		render_message(&j, &m);
+		render_message(&j, &m, r->http->o.ids);
 		answer_end(&j);
 	}
 }
@@ -210,7 +212,8 @@ static void answer_outcomes(struct request *r, const struct settlement *s, size_
 	json_open_array(&j);
 	for (size_t i = 0; i < n; i++) {
 		json_open_object(&j);
-		json_kv_int(&j, "id", s[i].id);
+		json_key(&j, "id");
+		render_id(&j, s[i].id, r->http->o.ids);
 		json_kv_bool(&j, "applied", s[i].applied);
 		if (s[i].applied && s[i].verdict == VERDICT_SENT)
 			json_kv_time(&j, "sentAt", s[i].sent_at);

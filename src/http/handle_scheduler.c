@@ -8,7 +8,8 @@
 #include "http_internal.h"
 #include "render.h"
 
-static void answer_scheduler(struct request *r, struct store_session *c, const char *text,
+/* changed: NULL where nothing was to be changed. */
+static void answer_scheduler(struct request *r, struct store_session *c, const char *text, const bool *changed,
                              const struct scheduler *s)
 {
 	struct error err = ERROR_INIT;
@@ -22,6 +23,8 @@ static void answer_scheduler(struct request *r, struct store_session *c, const c
 	}
 	j = answer_begin(&r->answer, 200, text);
 	render_scheduler(&j, s, counts.by_status[MESSAGE_PENDING]);
+	if (changed)
+		json_kv_bool(&j, "changed", *changed);
 	answer_end(&j);
 }
 
@@ -35,7 +38,7 @@ enum handled handle_status(struct request *r, struct store_session *c)
 		return HANDLED_DONE;
 	code = store_scheduler_get(c, &s, &err);
 	if (code == OK)
-		answer_scheduler(r, c, NULL, &s);
+		answer_scheduler(r, c, NULL, NULL, &s);
 	else
 		handler_store_error(r, "scheduler get", code, &err);
 	return HANDLED_DONE;
@@ -80,7 +83,7 @@ static enum handled turn(struct request *r, struct store_session *c, bool on, co
 		dispatch_poke(r->http->o.dispatch);
 	if (r->http->o.feed)
 		feed_poke(r->http->o.feed);
-	answer_scheduler(r, c, changed ? done : already, &s);
+	answer_scheduler(r, c, changed ? done : already, &changed, &s);
 	return HANDLED_DONE;
 }
 
@@ -92,6 +95,11 @@ enum handled handle_start(struct request *r, struct store_session *c)
 enum handled handle_stop(struct request *r, struct store_session *c)
 {
 	return turn(r, c, false, "Scheduler stopped", "Scheduler is already stopped");
+}
+
+enum handled handle_settings(struct request *r, struct store_session *c)
+{
+	return turn(r, c, -1, NULL, "Scheduler settings stored");
 }
 
 static void answer_too_early(struct request *r, usec_t next_at)

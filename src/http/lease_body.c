@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "message_uuid.h"
 #include "text.h"
 
 #define WHOLE SIZE_MAX /* not a row of a list */
@@ -99,19 +100,21 @@ static void read_token(const json_t *v, size_t row, struct lease_token *ret, str
 static void read_id(const json_t *v, size_t row, int64_t *ret, struct details *d)
 {
 	*ret = json_is_integer(v) ? json_integer_value(v) : 0;
+	if (json_is_string(v) && message_uuid_parse(json_string_value(v), json_string_length(v), ret))
+		return;
 	if (*ret < 1 || *ret > MESSAGE_ID_MAX)
 		complain(d, row, "id", "must be the id of a message");
 }
 
 static void read_outcome(const json_t *v, size_t row, enum verdict *ret, struct details *d)
 {
-	for (int i = 0; json_is_string(v) && i <= VERDICT_RELEASE; i++) {
-		if (strcmp(json_string_value(v), verdict_name((enum verdict)i)) == 0) {
+	for (int i = 0; json_is_string(v) && i < VERDICT_COUNT; i++) {
+		if (i != VERDICT_LOST && strcmp(json_string_value(v), verdict_name((enum verdict)i)) == 0) {
 			*ret = (enum verdict)i;
 			return;
 		}
 	}
-	complain(d, row, "outcome", "must be one of sent, retry, failed, unknown, release");
+	complain(d, row, "outcome", "must be one of sent, retry, failed, unknown, release, invalid");
 }
 
 /* The longest text that is taken; the store cuts what is longer than it keeps. */

@@ -6,6 +6,7 @@
 #include "attr.h"
 #include "http.h"
 #include "json_out.h"
+#include "lease_token.h"
 #include "route.h"
 
 /* {"components":{…},"tags":[…]} */
@@ -190,6 +191,7 @@ void http_openapi_of(struct buf *out, const struct http_document *d)
 	json_open_object(&j);
 	json_kv_str(&j, "title", d->title);
 	json_kv_str(&j, "version", d->version);
+	json_kv_int(&j, "x-lease-protocol", LEASE_PROTOCOL);
 	json_kv_str(&j, "summary", d->summary);
 	json_key(&j, "license");
 	json_open_object(&j);

@@ -37,7 +37,7 @@
 #define MONGODB_NAME ""
 #endif
 
-static const char drivers_text[] = SQLITE_NAME POSTGRES_NAME MYSQL_NAME MONGODB_NAME "memory";
+static const char drivers_text[] = SQLITE_NAME POSTGRES_NAME MYSQL_NAME MONGODB_NAME "http, memory";
 
 static const struct {
 	const char *scheme;
@@ -50,6 +50,8 @@ static const struct {
 	{"mariadb", MYSQL_DRIVER},
 	{"mongodb", MONGODB_DRIVER},
 	{"mongodb+srv", MONGODB_DRIVER},
+	{"http", &store_driver_http},
+	{"https", &store_driver_http},
 	{"memory", &store_driver_memory},
 };
 

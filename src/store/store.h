@@ -31,9 +31,11 @@ struct store_session;
 struct metrics;
 
 struct store_options {
-	const char *url;         /* "sqlite:PATH", "memory:", … */
+	const char *url;         /* "sqlite:PATH", "http://HOST", "memory:", … */
 	struct metrics *metrics; /* may be NULL */
 	bool read_only_schema;   /* fail on a missing or old schema instead of migrating */
+	/* STORE_REMOTE: keys of the other herald's API; may be NULL. They must outlive the store. */
+	const char *messages_key, *scheduler_key;
 	/* Tests: the time to go by instead of clock_wall_steady(); ignored without STORE_LOCAL_CLOCK. Called from
 	 * any thread. NULL otherwise. */
 	usec_t (*clock)(void);
@@ -54,6 +56,9 @@ enum store_capability {
 	STORE_EXCLUSIVE = 1 << 0, /* one process owns the store, so any other owner's lease is dead */
 	STORE_DURABLE = 1 << 1,   /* survives the process */
 	STORE_LOCAL_CLOCK = 1 << 2, /* its clock is this process's */
+	/* Reached through another herald's API: for a worker. It claims, settles, renews, steers the scheduler, counts
+	 * and knows the nodes; whatever else needs the database is refused with ERR_CONFIG. */
+	STORE_REMOTE = 1 << 3,
 };
 
 /* Opens the database, creates or migrates its schema. ERR_CONFIG: no such driver in this build, no

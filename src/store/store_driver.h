@@ -16,6 +16,7 @@ struct driver_options {
 	const char *url;  /* whole */
 	const char *rest; /* behind "scheme:" */
 	bool read_only_schema;
+	const char *messages_key, *scheduler_key; /* as in store_options; may be NULL */
 	usec_t (*clock)(void); /* never NULL */
 };
 
@@ -95,6 +96,7 @@ must_check int store_session_use(struct store_session *c, const struct store_dri
 must_check int store_driver_find(const char *url, const struct store_driver **ret, const char **ret_rest,
                                  struct error *err);
 
+extern const struct store_driver store_driver_http;
 extern const struct store_driver store_driver_memory;
 extern const struct store_driver store_driver_sqlite;
 extern const struct store_driver store_driver_postgres;

@@ -93,6 +93,8 @@ int opening_begin(struct opening *o, const struct store_options *options, openin
 		.url = o->url,
 		.rest = o->url + (rest - options->url),
 		.read_only_schema = options->read_only_schema,
+		.messages_key = options->messages_key,
+		.scheduler_key = options->scheduler_key,
 		.clock = options->clock ? options->clock : clock_wall_steady,
 	};
 	pthread_mutex_init(&o->lock, NULL);

@@ -99,7 +99,7 @@ static void one_body(bool message, const char *text, size_t len, struct arena *a
 static void check_outcome(const struct lease_outcome *o)
 {
 	require(o->token.fence > 0 && o->token.run >= 0 && o->token.attempt > 0);
-	require(o->verdict <= VERDICT_RELEASE && o->retry_in >= -1 && o->duration >= 0 && o->http_status >= 0);
+	require(o->verdict < VERDICT_COUNT && o->verdict != VERDICT_LOST && o->retry_in >= -1 && o->duration >= 0 && o->http_status >= 0);
 }
 
 static bool lease_doc(char kind, json_t *doc, struct arena *a, struct details *d)
