@@ -2,7 +2,9 @@
 """The measurements of bench/run. Every figure is the median of several runs; the extremes are shown beside it."""
 import argparse
 import pathlib
+import sys
 import time
+import traceback
 
 import measure_servers
 import measure_sqlite
@@ -31,16 +33,23 @@ def main():
     begin = time.monotonic()
     head = heading(a.herald, machine(data), busy_share())
     sink = Nginx(a.nginx, a.dir)
+    failed = []
     try:
         for name in a.sections or SECTIONS:
             say(f"== {name}")
-            text = table(head, SECTIONS[name](a, sink))
+            try:
+                text = table(head, SECTIONS[name](a, sink))
+            except Exception:  # the others are worth having all the same
+                traceback.print_exc()
+                failed.append(name)
+                continue
             print(f"{text}\n", flush=True)
             if a.out:
                 write_section(a.out, name, text)
     finally:
         sink.stop()
     say(f"{time.monotonic() - begin:.0f} s")
+    return f"not measured: {' '.join(failed)}" if failed else 0
 
 
-main()
+sys.exit(main())

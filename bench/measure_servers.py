@@ -47,7 +47,7 @@ class Drains:
     def __init__(self):
         self.rates, self.ratios, self.herald_cpu, self.server_cpu = [], [], [], []
 
-    def one(self, a, sink, h, n, server_pids, sent=None):
+    def one(self, a, sink, h, n, server_pids, sent=None, yardstick=True):
         before = h.cpu(), sum(map(cpu_seconds, server_pids))
         self.rates.append(n / drain(h, n, sink=sink, sent=sent))
         self.herald_cpu.append((h.cpu() - before[0]) / n * 1e6)
@@ -55,6 +55,8 @@ class Drains:
         if not sent:
             all_sent(h, n)
         h.stop()
+        if not yardstick:
+            return
         # The same neighbour at the same time of day: the ratio is more steady than either figure.
         self.ratios.append(self.rates[-1] / wrk(a.wrk, "sink.lua", sink.url, 1 if a.quick else 2)["rate"])
 
@@ -136,13 +138,17 @@ def measure_cache(a, sink):
                 redis = Redis(a.redis, a.dir) if cached else None
                 env = {"REDIS_URL": redis.url} if redis else {}
                 h = Herald(a.herald, a.dir, fresh_postgres(pg), sink.url, **env)
-                (on if cached else off).one(a, sink, filled(a, h, n), n, [pg.process.pid])
+                pids = [pg.process.pid, *([redis.process.pid] if redis else [])]
+                (on if cached else off).one(a, sink, filled(a, h, n), n, pids, yardstick=False)
                 if redis:
                     redis.stop()
             ratios.append(on.rates[-1] / off.rates[-1])
     return [Result(f"drain of {n:,} messages from PostgreSQL, without Redis", "messages/s", off.rates),
             Result("… with every sent message written to Redis", "messages/s", on.rates),
-            Result("… with Redis against without, run by run", "×", ratios, 0.95, digits=2)]
+            Result("… with Redis against without, run by run", "×", ratios, 0.95, digits=2),
+            *(Result(f"processor time per message of herald and its servers, {what}", "µs",
+                     [sum(pair) for pair in zip(d.herald_cpu, d.server_cpu)], digits=1)
+              for what, d in (("without Redis", off), ("with it", on)))]
 
 
 def steady_rate(h, n):
