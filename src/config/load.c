@@ -376,7 +376,7 @@ static void load_yaml(struct loading *l)
 
 int config_load(struct config *ret, struct config_sources *src, struct config_errors *errs)
 {
-	struct loading l = {.src = src, .errs = errs};
+	struct loading l = {.src = src, .dotenv = BUF_INIT, .errs = errs};
 	char host[HOST_NAME_SIZE] = "";
 	const char *host_name = src->host_name;
 	int r, error;
