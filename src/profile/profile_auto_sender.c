@@ -102,6 +102,7 @@ static const struct preset_value values[] = {
 	{CONFIG_webhook_success, "200,202"},
 	{CONFIG_webhook_message_id, "header:x-request-id"},
 	{CONFIG_message_id_format, "uuid"},
+	{CONFIG_first_run, "at-once"},
 	{CONFIG_message_order, "lifo"},
 	{CONFIG_phone_pattern, "^.{1,20}$"},
 	{CONFIG_message_max_content_length, "255"},

@@ -88,6 +88,7 @@ static const struct preset_value values[] = {
 	{CONFIG_db_driver, "mysql"},
 	{CONFIG_webhook_timeout, "10"},
 	{CONFIG_webhook_success, "200-299"},
+	{CONFIG_first_run, "after-interval"},
 	{CONFIG_message_order, "fifo"},
 	{CONFIG_phone_pattern, "^.{1,20}$"},
 	{CONFIG_message_max_content_length, "255"},

@@ -104,6 +104,7 @@ static const struct preset_value values[] = {
 	{CONFIG_phone_pattern, "^.{1,20}$"},
 	{CONFIG_message_max_content_length, "100"},
 	{CONFIG_message_id_format, "uuid"},
+	{CONFIG_first_run, "after-interval"},
 	{CONFIG_message_order, "fifo"},
 	{CONFIG_cache_ttl, "300s"},
 	{CONFIG_cache_key, "{uuid}"},

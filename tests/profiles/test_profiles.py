@@ -12,7 +12,7 @@ from profiles import TIME, Place, fill, load_all, matches, provider_answers, uui
 SPECS = load_all()
 NAMES = sorted(SPECS)
 # No waiting for beats where the beat is not what is tested.
-QUICK = {"MESSAGE_SEND_INTERVAL": "50ms", "MESSAGE_BATCH_SIZE": 1, "AUTO_START_SCHEDULER": "false"}
+QUICK = {"MESSAGE_SEND_INTERVAL": "50ms", "MESSAGE_BATCH_SIZE": 1, "AUTO_START_SCHEDULER": "false", "FIRST_RUN": "at-once"}
 
 
 def each(part):
@@ -293,7 +293,7 @@ def test_first_run(name, place, run):
     """Counted from the start of the scheduler, with a message that waits for it."""
     late = SPECS[name]["sending"]["first_run"] == "after-interval"
     p = place(name)
-    one = run(p, **{**QUICK, "FIRST_RUN": None, "MESSAGE_SEND_INTERVAL": "2s" if late else "1h"})
+    one = run(p, AUTO_START_SCHEDULER="false", MESSAGE_SEND_INTERVAL="2s" if late else "1h")
     one.create("message 1")
     begin = time.monotonic()
     one.scheduler("start")
