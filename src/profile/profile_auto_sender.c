@@ -87,11 +87,11 @@ static enum handled stop(struct request *r, struct store_session *c)
 #define ROWS(prefix, suffix)                                                                                  \
 	PROFILE_ROUTE(GET, prefix "/messages", list, MESSAGES, NONE, ANYWAY, "listSentMessages" suffix,       \
 	              "Messages", "List sent messages, as the cache has them", NULL, NULL, 200,               \
-	              "SentMessages", "500 503"),                                                             \
+	              "SentMessages", "431 500 503"),                                                             \
 	PROFILE_ROUTE(GET, prefix "/messages/start", start, SCHEDULER, NONE, WORKER, "startSending" suffix,   \
-	              "Messages", "Start automatic sending", NULL, NULL, 200, "Done", "500 503"),             \
+	              "Messages", "Start automatic sending", NULL, NULL, 200, "Done", "431 500 503"),             \
 	PROFILE_ROUTE(GET, prefix "/messages/stop", stop, SCHEDULER, NONE, WORKER, "stopSending" suffix,      \
-	              "Messages", "Stop automatic sending", NULL, NULL, 200, "Done", "500 503")
+	              "Messages", "Stop automatic sending", NULL, NULL, 200, "Done", "431 500 503")
 
 static const struct route rows[] = {ROWS("/api/v1", ""), ROWS("", "Short")};
 

@@ -77,9 +77,9 @@ static enum handled process(struct request *r, struct store_session *c)
 
 static const struct route rows[] = {
 	PROFILE_ROUTE(GET, "/messages", list, MESSAGES, NONE, WORKER, "listMessages", "Messages",
-	              "List sent messages, last updated first", "Limit Offset Page", NULL, 200, "Messages", "500 503"),
+	              "List sent messages, last updated first", "Limit Offset Page", NULL, 200, "Messages", "431 500 503"),
 	PROFILE_ROUTE(GET, "/process_message", process, SCHEDULER, NONE, WORKER, "processMessage", "Messages",
-	              "Start or stop sending", "Command", NULL, 200, "Text", "400Text 500 503"),
+	              "Start or stop sending", "Command", NULL, 200, "Text", "400Text 431 500 503"),
 };
 
 /* --- how it is configured ---------------------------------------------------------------------------- */

@@ -89,11 +89,11 @@ static enum handled stop(struct request *r, struct store_session *c)
 
 static const struct route rows[] = {
 	PROFILE_ROUTE(GET, "/messaging/sent", list_sent, MESSAGES, NONE, WORKER, "listSentMessages", "Messaging",
-	              "List sent messages, newest first", "Limit Offset", NULL, 200, "Messages", "400 500 503"),
+	              "List sent messages, newest first", "Limit Offset", NULL, 200, "Messages", "400 431 500 503"),
 	PROFILE_ROUTE(POST, "/messaging/start", start, SCHEDULER, NONE, WORKER, "startScheduler", "Messaging",
-	              "Start sending", NULL, NULL, 200, "Done", "500 503"),
+	              "Start sending", NULL, NULL, 200, "Done", "431 500 503"),
 	PROFILE_ROUTE(POST, "/messaging/stop", stop, SCHEDULER, NONE, WORKER, "stopScheduler", "Messaging",
-	              "Stop sending; the batch in hand is completed", NULL, NULL, 200, "Done", "500 503"),
+	              "Stop sending; the batch in hand is completed", NULL, NULL, 200, "Done", "431 500 503"),
 };
 
 /* --- how it is configured ---------------------------------------------------------------------------- */
