@@ -8,7 +8,7 @@ export LC_ALL=C.UTF-8
 
 build_packages="gcc libc6-dev meson ninja-build pkg-config python3 libmicrohttpd-dev \
 libcurl4-openssl-dev libjansson-dev libsqlite3-dev libyaml-dev libssl-dev libcmocka-dev libhiredis-dev \
-libpq-dev libmariadb-dev libmongoc-dev"
+libpq-dev libmariadb-dev libmongoc-dev nodejs npm"
 
 say() {
 	printf '%s\n' "$*"

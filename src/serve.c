@@ -257,6 +257,7 @@ static int open_http(struct server *s, struct error *err)
 		.max_body = (size_t)cfg->api_max_body_bytes,
 		.max_batch_body = (size_t)cfg->api_max_batch_bytes,
 		.request_timeout = cfg->api_request_timeout,
+		.allowed_hosts = cfg->server_allowed_hosts,
 		.messages_keys = messages.data,
 		.scheduler_keys = scheduler.data,
 		.rules = &s->rules,

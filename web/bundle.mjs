@@ -51,3 +51,12 @@ const html = readFileSync(join(src, "index.html"), "utf8")
 	.replaceAll("{{style}}", place(cssBundle))
 	.replace(/\{\{asset:([^}]+)\}\}/g, (_, name) => `/assets/${asset(name)}`);
 writeFileSync(join(out, "index.html"), html);
+
+// The explorer: swagger-ui as it is published, and a page of our own without inline code.
+const explorer = join(out, "swagger");
+rmSync(explorer, { recursive: true, force: true });
+mkdirSync(explorer);
+for (const name of ["index.html", "explorer.js"])
+	copyFileSync(join(src, "explorer", name), join(explorer, name));
+for (const name of ["swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png"])
+	copyFileSync(join(modules, "swagger-ui-dist", name), join(explorer, name));

@@ -36,6 +36,7 @@ struct details {
 	size_t n;
 };
 
+struct page;
 struct answer {
 	int status;       /* 0: none yet */
 	struct buf body;
@@ -48,6 +49,8 @@ struct answer {
 	bool minimal;             /* Preference-Applied: return=minimal */
 	bool authenticate;        /* WWW-Authenticate: Bearer */
 	const char *error;        /* text of an error in herald's envelope; NULL: it is none */
+	const struct page *page;  /* its body, in place of `body`; NULL: none */
+	bool to_folder;           /* Location: the same with a slash behind it */
 	bool cors;                /* Access-Control-Allow-Origin: *; with `allow` what else a preflight asks */
 };
 

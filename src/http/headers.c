@@ -104,8 +104,18 @@ void headers_take(struct headers *h, const char *name, size_t name_len, const ch
 		take_idempotency_key(keep, value, value_len);
 	} else if (NAME_IS("host")) {
 		h->hosts++;
+		h->host = value;
+	} else if (NAME_IS("origin")) {
+		h->origin = value;
 	} else if (NAME_IS("expect")) {
 		h->expects_continue = true;
+	} else if (NAME_IS("accept-encoding")) {
+		h->encodings = true;
+		keep->takes_gzip |= strcasestr(value, "gzip") != NULL;
+	} else if (NAME_IS("if-none-match")) {
+		value_len = MIN_OF(value_len, (size_t)IF_NONE_MATCH_MAX);
+		memcpy(keep->if_none_match, value, value_len);
+		keep->if_none_match[value_len] = '\0';
 	} else if (NAME_IS("last-event-id")) {
 		value_len = MIN_OF(value_len, (size_t)LAST_EVENT_ID_MAX);
 		memcpy(keep->last_event_id, value, value_len);
@@ -133,6 +143,7 @@ void headers_read(struct MHD_Connection *mhd, const char *version, struct header
 	MHD_get_connection_values_n(mhd, MHD_HEADER_KIND, take, ret);
 	if (!*keep->correlation_id)
 		headers_new_correlation_id(keep->correlation_id);
+	keep->takes_gzip |= !ret->encodings;
 	ret->malformed |= ret->chunked && ret->has_content_length;
 	ret->malformed |= ret->hosts > 1 || (!ret->hosts && strcmp(version, "HTTP/1.0") != 0);
 	ret->has_body = ret->chunked || ret->content_length > 0 || ret->malformed;

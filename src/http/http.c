@@ -34,6 +34,7 @@ static void copy_options(struct http *h, const struct http_options *o)
 	h->o.role = xstrdup(o->role ? o->role : "all");
 	/* Only their digests are kept. */
 	h->o.messages_keys = h->o.scheduler_keys = NULL;
+	h->o.allowed_hosts = NULL; /* in h->site */
 	h->o.listeners = NULL; /* their rows are in h->routes */
 	h->o.workers = o->workers ? o->workers : 2;
 	h->body_budget = MAX_OF(4 * MAX_OF(o->max_batch_body, o->max_body), (size_t)64 * 1024 * 1024);
@@ -61,6 +62,7 @@ static int open_threads(struct http *h, const struct http_options *o, struct err
 		                   sizeof(at->url), err);
 		if (code != OK)
 			return code;
+		at->loopback = strncmp(at->url, "http://127.", 11) == 0 || strncmp(at->url, "http://[::1]", 12) == 0;
 		h->listener_count++;
 		for (size_t i = 0; i < each; i++) {
 			struct api_thread *t = &h->threads[h->thread_count];
@@ -98,7 +100,9 @@ int http_open(struct http **ret, const struct http_options *options, struct erro
 	collect_routes(h, options);
 	observe_init(&h->observe, h->o.metrics, &h->routes);
 	workers_init(&h->workers, h, h->o.workers);
-	code = keyring_init(&h->keys[ACCESS_MESSAGES], options->messages_keys, err);
+	code = site_init(&h->site, options->allowed_hosts ? options->allowed_hosts : "", h->o.host, err);
+	if (code == OK)
+		code = keyring_init(&h->keys[ACCESS_MESSAGES], options->messages_keys, err);
 	if (code == OK)
 		code = keyring_init(&h->keys[ACCESS_SCHEDULER], options->scheduler_keys, err);
 	if (code == OK)
@@ -175,6 +179,7 @@ void http_close(struct http *h)
 	workers_release(&h->workers);
 	observe_release(&h->observe);
 	route_table_release(&h->routes);
+	site_release(&h->site);
 	buf_release(&h->openapi);
 	free_options(h);
 	free(h);

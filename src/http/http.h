@@ -64,6 +64,7 @@ struct http_options {
 	size_t max_body;           /* bytes, an ordinary request */
 	size_t max_batch_body;     /* bytes, a batch create */
 	usec_t request_timeout;    /* for a request's line, headers and body to come in */
+	const char *allowed_hosts; /* names that the server goes by, comma-separated; NULL or "": site.h */
 	const char *messages_keys; /* comma-separated; NULL or "": the group answers 500 */
 	const char *scheduler_keys;
 	const struct message_rules *rules; /* what a create must keep to; outlives the server */

@@ -12,6 +12,7 @@
 #include "observe.h"
 #include "queue.h"
 #include "route.h"
+#include "site.h"
 #include "store.h"
 #include "workers.h"
 
@@ -24,6 +25,7 @@ struct api_thread;
 
 struct http {
 	struct http_options o; /* strings are ours */
+	struct site site;
 	struct keyring keys[ACCESS_COUNT];
 	struct buf openapi;
 	struct route_table routes;
@@ -33,6 +35,7 @@ struct http {
 	struct listening {
 		int port;
 		char url[256];
+		bool loopback;
 	} listening[HTTP_LISTENERS_MAX];
 
 	size_t thread_count; /* of all listeners */

@@ -8,6 +8,7 @@
 #include "api_thread.h"
 #include "headers.h"
 #include "http_internal.h"
+#include "pages.h"
 #include "request.h"
 #include "stream.h"
 
@@ -34,6 +35,45 @@ static void add_header(struct MHD_Response *response, const char *name, const ch
 	(void)MHD_add_response_header(response, name, value);
 }
 
+/* The path as it was asked for, which the router knows, so it holds nothing that a header may not. */
+static void add_folder(struct MHD_Response *response, const struct request *r)
+{
+	const char *path = strrchr(r->route->pattern, '/');
+	char folder[80];
+
+	snprintf(folder, sizeof(folder), ".%s/", path);
+	add_header(response, "Location", folder);
+}
+
+static struct MHD_Response *page_response(const struct request *r)
+{
+	const struct page *p = r->answer.page;
+	const bool packed = r->headers.takes_gzip || !p->plain_len;
+	const bool body = r->answer.status == MHD_HTTP_OK;
+	struct MHD_Response *response = MHD_create_response_from_buffer(
+		!body ? 0 : packed ? p->packed_len : p->plain_len,
+		(void *)(uintptr_t)(packed ? p->packed : p->plain), MHD_RESPMEM_PERSISTENT);
+	char tag[64];
+
+	if (!response)
+		return NULL;
+	snprintf(tag, sizeof(tag), "\"%s%s\"", p->tag, packed ? "-gz" : "");
+	add_header(response, "ETag", tag);
+	add_header(response, "Vary", "Accept-Encoding");
+	add_header(response, "Cache-Control", p->for_ever ? "public, max-age=31536000, immutable" : "no-cache");
+	add_header(response, "Content-Security-Policy", PAGE_POLICY);
+	add_header(response, "X-Content-Type-Options", "nosniff");
+	add_header(response, "Referrer-Policy", "no-referrer");
+	add_header(response, "Cross-Origin-Opener-Policy", "same-origin");
+	add_header(response, "Cross-Origin-Resource-Policy", "same-origin");
+	if (!body)
+		return response;
+	add_header(response, "Content-Type", p->type);
+	if (packed)
+		add_header(response, "Content-Encoding", "gzip");
+	return response;
+}
+
 static struct MHD_Response *make_response(struct request *r)
 {
 	struct answer *a = &r->answer;
@@ -42,9 +82,12 @@ static struct MHD_Response *make_response(struct request *r)
 	char number[16];
 
 	/* The body stays in the request, which outlives the response. */
-	response = r->stream ? stream_response(r->stream)
-	                     : MHD_create_response_from_buffer(a->body.len, a->body.data,
-	                                                       MHD_RESPMEM_PERSISTENT);
+	if (r->stream)
+		response = stream_response(r->stream);
+	else if (a->page)
+		response = page_response(r);
+	else
+		response = MHD_create_response_from_buffer(a->body.len, a->body.data, MHD_RESPMEM_PERSISTENT);
 	if (!response)
 		return NULL;
 	if (a->body.len || r->stream)
@@ -79,6 +122,8 @@ static struct MHD_Response *make_response(struct request *r)
 		add_header(response, "WWW-Authenticate", "Bearer");
 	if (r->stream)
 		add_header(response, "Cache-Control", "no-store");
+	if (a->to_folder)
+		add_folder(response, r);
 	if (a->close || atomic_load_explicit(&r->http->stopping, memory_order_relaxed))
 		add_header(response, "Connection", "close");
 	return response;
@@ -244,6 +289,27 @@ static void check_access(struct request *r, const struct headers *in)
 		answer_error(&r->answer, API_UNAUTHORIZED);
 }
 
+/* What probes and scrapers ask is told under any name. */
+static bool is_probe(const struct route *route)
+{
+	return route->tag && route->access == ACCESS_OPEN && strcmp(route->tag, "Operation") == 0;
+}
+
+/* Keeps out what a browser sends on behalf of other sites; false: it is refused. */
+static bool check_site(struct request *r, const struct headers *in)
+{
+	const struct http *h = r->http;
+	const bool loopback = h->listening[r->thread->listener].loopback;
+
+	/* Without a Host it is HTTP/1.0, which no browser speaks. */
+	if (in->host && !is_probe(r->route) && !site_host_allowed(&h->site, in->host, loopback))
+		answer_error(&r->answer, API_FOREIGN_HOST);
+	else if (in->origin && r->method != METHOD_GET && r->method != METHOD_HEAD && !r->route->cors &&
+	         !site_is_own(&h->site, in->origin, in->host ? in->host : ""))
+		answer_error(&r->answer, API_FOREIGN_ORIGIN);
+	return !r->answer.status;
+}
+
 /* Everything that can be said before the body is there. Leaves an answer when it is a refusal. */
 static void judge_headers(struct request *r, const struct headers *in, const char *method)
 {
@@ -276,7 +342,7 @@ static void judge_headers(struct request *r, const struct headers *in, const cha
 	} else if (!m.route) {
 		answer_error(a, API_METHOD_NOT_ALLOWED);
 		a->allow = m.allowed;
-	} else {
+	} else if (check_site(r, in)) {
 		check_access(r, in);
 	}
 	if (a->status)

@@ -165,7 +165,7 @@ static void write_paths(struct json_out *j, const struct http_document *d)
 	json_open_object(j);
 	for (size_t i = 0; i < d->routes_n; i++) {
 		const char *pattern = d->routes[i].pattern;
-		bool seen = false;
+		bool seen = !d->routes[i].operation_id; /* a page */
 
 		for (size_t k = 0; k < i; k++)
 			seen |= strcmp(d->routes[k].pattern, pattern) == 0;

@@ -26,6 +26,7 @@ struct stream;
 
 #define CORRELATION_MAX 128
 #define LAST_EVENT_ID_MAX 63
+#define IF_NONE_MATCH_MAX 199
 #define TARGET_MAX 8192       /* bytes of path and query */
 #define HEADERS_MAX 64
 #define HEADER_BYTES_MAX 16384
@@ -37,6 +38,8 @@ struct request_headers {
 	bool has_idempotency_key, bad_idempotency_key;
 	bool ndjson;         /* Content-Type, where the route takes it */
 	bool return_minimal; /* Prefer: return=minimal */
+	char if_none_match[IF_NONE_MATCH_MAX + 1]; /* "": none; cut */
+	bool takes_gzip;     /* Accept-Encoding is missing or names it */
 	char last_event_id[LAST_EVENT_ID_MAX + 1]; /* "": none; cut where it is too long to be one of ours */
 };
 

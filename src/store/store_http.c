@@ -190,6 +190,14 @@ static int list(void *session, const struct list_query *q, struct message_page *
 	return needs_database("listing messages", err);
 }
 
+static int ahead(void *session, const struct ahead_query *q, uint32_t *ret, struct error *err)
+{
+	(void)session;
+	(void)q;
+	(void)ret;
+	return needs_database("counting the queue", err);
+}
+
 static int attempts(void *session, int64_t id, struct attempt_page *ret, struct error *err)
 {
 	(void)session;
@@ -241,6 +249,7 @@ const struct store_driver store_driver_http = {
 	.get = get,
 	.list = list,
 	.counts = hs_counts,
+	.ahead = ahead,
 	.attempts = attempts,
 	.cancel = cancel,
 	.replay = replay,

@@ -59,7 +59,7 @@ static void finds_each_route(void **state)
 	assert_route(METHOD_POST, "/api/v1/messages/17/fail", "failMessage", 17);
 	assert_route(METHOD_GET, "/api/v1/messages/9007199254740991", "getMessage", MESSAGE_ID_MAX);
 	for (size_t i = 0; i < route_count; i++)
-		if (!strchr(routes[i].pattern, '{'))
+		if (!strchr(routes[i].pattern, '{') && routes[i].operation_id)
 			assert_route(routes[i].method, routes[i].pattern, routes[i].operation_id, 0);
 }
 
@@ -72,7 +72,7 @@ static void head_goes_where_get_goes(void **state)
 
 static void other_paths_are_not_there(void **state)
 {
-	static const char *const paths[] = {"", "/", "//", "/api", "/api/v1/messages/", "/api/v1/message",
+	static const char *const paths[] = {"", "//", "/api", "/api/v1/messages/", "/api/v1/message",
 	                                    "/api/v1/messages/0", "/api/v1/messages/01", "/api/v1/messages/-1",
 	                                    "/api/v1/messages/+1", "/api/v1/messages/1x", "/api/v1/messages/x",
 	                                    "/api/v1/messages/9007199254740992", "/api/v1/messages/%31",
@@ -147,7 +147,8 @@ static void table_is_sound(void **state)
 		                 strstr(r->pattern, "/scheduler/") || !strcmp(r->pattern, "/api/v1/nodes"));
 		assert_int_equal(r->access == ACCESS_MESSAGES, strstr(r->pattern, "/messages") != NULL);
 		for (size_t k = 0; k < i; k++) {
-			assert_string_not_equal(r->operation_id, routes[k].operation_id);
+			if (r->operation_id && routes[k].operation_id)
+				assert_string_not_equal(r->operation_id, routes[k].operation_id);
 			assert_false(r->method == routes[k].method &&
 			             strcmp(r->pattern, routes[k].pattern) == 0);
 		}
