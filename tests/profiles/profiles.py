@@ -8,6 +8,7 @@
     routes          "METHOD path": [status, body, content type]; in order. A body is compared byte for byte, null is any,
                     {rows: n} a JSON array of that many. `send: n` creates n messages ("message 1", ...) and has
                     them sent one after the other
+    explorer        the paths at which it is
     redis           what lies there after the first `send` of `routes`, for the first message or as a list
     sending         order, first_run, accepted and refused status codes, tries and the gaps between them
 
