@@ -37,6 +37,7 @@
 #include "leasing.h"
 #include "message_rules.h"
 #include "metrics.h"
+#include "move.h"
 #include "presence.h"
 #include "profile.h"
 #include "seed.h"
@@ -113,7 +114,10 @@ static int prepare_store(struct store *store, struct store_session *session, voi
 		.first_after_interval = cfg->first_run == CONFIG_FIRST_AFTER_INTERVAL,
 	};
 	struct scheduler scheduler;
-	int found, current, rc;
+	int found, current, rc = move_check(session, err);
+
+	if (rc)
+		return rc;
 
 	store_schema(store, &found, &current);
 	if (found && found != current)
