@@ -11,7 +11,7 @@
  */
 #define PREFETCH_ANSWERS 3
 #define PREFETCH_SPAN_MIN (40 * USEC_PER_MSEC)
-#define PREFETCH_SPAN_MAX USEC_PER_SEC
+#define PREFETCH_SPAN_MAX (4 * USEC_PER_SEC) /* the shortest lease leaves 5 s to start in */
 #define PREFETCH_MAX 2048
 #define MEASURE_OVER (5 * USEC_PER_MSEC)
 #define MEASURE_HALF (20 * USEC_PER_MSEC)
