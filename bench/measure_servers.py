@@ -115,7 +115,7 @@ def bulk_updates(a, url, rows):
 
 def measure_mongodb(a, sink):
     # FerretDB goes through the whole collection for each update: with twice the rows it takes four times as long.
-    n, drains, bulk, ratios = 1_000 if a.quick else 2_000, Drains(), [], []
+    n, drains, bulk, ratios = 1_000 if a.quick else 2_500, Drains(), [], []
     for _ in range(1 if a.quick else 3):
         with servers.FerretDB(durable=True) as db:
             h = Herald(a.herald, a.dir, db.url, sink.url)
