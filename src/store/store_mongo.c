@@ -8,13 +8,6 @@
 #include "alloc.h"
 #include "store_mongo.h"
 
-static void init_once(void)
-{
-	mg_init();
-	/* What goes wrong is returned to the caller, who logs it. */
-	mongoc_log_set_handler(NULL, NULL);
-}
-
 static void db_close(void *arg)
 {
 	struct mg_db *db = arg;
@@ -27,12 +20,11 @@ static void db_close(void *arg)
 
 static int db_open(void **ret, const struct driver_options *o, struct error *err)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct mg_db *db;
 	struct mg_session *s;
 	int rc;
 
-	pthread_once(&once, init_once);
+	mg_init();
 	db = xcalloc(1, sizeof(*db));
 	pthread_mutex_init(&db->lock, NULL);
 	rc = mg_uri(o->url, &db->uri, &db->name, err);

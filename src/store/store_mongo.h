@@ -67,7 +67,7 @@ struct mg_db {
 	usec_t chores_at;
 };
 
-/* Begins libmongoc's work (store_mongo_init.c). Once, before any other function of it. */
+/* Begins libmongoc's work, once however often it is called; before any other function of it. */
 void mg_init(void);
 
 struct mg_session {

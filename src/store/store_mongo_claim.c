@@ -6,12 +6,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "alloc.h"
 #include "store_mongo.h"
 
 #define CLAIM_TRIES 4
 #define TAKE_ROUNDS 3
+/* How long to look for what became of a write without an answer, before the beat is left out. */
+#define FIND_OUT (3 * USEC_PER_SEC)
+#define FIND_OUT_PAUSE (50 * USEC_PER_MSEC)
 /* The beat is dated before the write that opens it. Where that took long (a slow server, a process that was
  * stopped), the date is corrected, so that the next beat does not come early. */
 #define LATE_WRITE (20 * USEC_PER_MSEC)
@@ -179,6 +183,7 @@ static int keep_taken(struct claimer *cl, size_t from, struct error *err)
 /* Takes the items from `from` on. */
 static int take_from(struct claimer *cl, size_t from, struct error *err)
 {
+	usec_t deadline;
 	mongoc_bulk_operation_t *bulk cleanup(mg_free_bulk) = mg_bulk(cl->s, MG_MESSAGES);
 	struct claim_batch *b = &cl->batch;
 	int64_t matched = 0;
@@ -192,9 +197,15 @@ static int take_from(struct claimer *cl, size_t from, struct error *err)
 		                        BCON_INT64(b->items[i].fence - 1)),
 		               taken_row(cl));
 	rc = mg_bulk_run(cl->s, bulk, &matched, err);
-	if (rc == ERR_UNCERTAIN)
-		/* What was taken without our knowing comes back with its lease. */
-		return keep_taken(cl, from, err) ? rc : OK;
+	if (rc == ERR_UNCERTAIN) {
+		/* What cannot be found out in time comes back with its lease. */
+		for (deadline = clock_mono() + FIND_OUT; (rc = keep_taken(cl, from, err)) != OK;) {
+			if (clock_mono() > deadline)
+				return error_set(err, ERR_UNCERTAIN, "what a claim took is not known");
+			usleep(FIND_OUT_PAUSE);
+		}
+		return OK;
+	}
 	if (rc || matched == (int64_t)(b->n - from))
 		return rc;
 	return keep_taken(cl, from, err);
@@ -220,6 +231,25 @@ static int take(struct claimer *cl, uint32_t grant, struct error *err)
 
 /* --- the beat -------------------------------------------------------------------------------------------- */
 
+/* After a write without an answer: whether the beat has this claim's note. */
+static int look_for_note(struct claimer *cl, bool *ret, struct error *err)
+{
+	const usec_t deadline = clock_mono() + FIND_OUT;
+	struct error spare = ERROR_INIT;
+	int64_t n = 0;
+
+	while (mg_count(cl->s, MG_SCHEDULER,
+	                BCON_NEW("_id", BCON_UTF8(MG_BEAT), cl->note, "{", "$exists", BCON_BOOL(true), "}"),
+	                &n, &spare)) {
+		if (clock_mono() > deadline)
+			return err->code;
+		usleep(FIND_OUT_PAUSE);
+	}
+	*ret = n == 1;
+	/* When it is not there, the write may still be on its way. */
+	return n == 1 ? OK : err->code;
+}
+
 /* Puts the beat's new state in place of the one looked at; false in *ret: somebody else was first. */
 static int swap_pacing(struct claimer *cl, const struct pacing *next, bool *ret, struct error *err)
 {
@@ -237,7 +267,7 @@ static int swap_pacing(struct claimer *cl, const struct pacing *next, bool *ret,
 	                        BCON_INT64(closed), "}"),
 	               false, &matched, err);
 	*ret = !rc && matched == 1;
-	return rc;
+	return rc == ERR_UNCERTAIN ? look_for_note(cl, ret, err) : rc;
 }
 
 /* Every claim makes the record if it is not there yet; of a beat that two take from, the one that

@@ -49,7 +49,7 @@ def test_a_kill_at_each_beat(database, nodes, sink, long):
     worst = max(b - a for a, b in zip(times, times[1:]))
     assert len(cl.faults) == beats
     by = {node for _, _, node, _ in database.runs()}
-    assert len(by) >= min(3, n), f"only {by} ever opened a beat"
+    assert len(by) >= (3 if database.beats_survive else 2), f"only {by} ever opened a beat"
     print(f"{len(times)} beats by {sorted(by)}, longest gap {worst:.3f} s, machine {stall:.3f} s late at worst")
 
 
