@@ -396,8 +396,10 @@ def check_pace(c, sink, interval, batch):
     # Every attempt belongs to a beat and was not made before it.
     per_run, per_message, charged = collections.Counter(), collections.Counter(), set()
     for a in c.database.attempts():
-        assert a.run in opened, f"{a} outside of all beats"
-        assert a.started >= opened[a.run] - 0.05, f"{a} before its beat at {opened[a.run]}"
+        if a.run in opened:
+            assert a.started >= opened[a.run] - 0.05, f"{a} before its beat at {opened[a.run]}"
+        else:  # without transactions the run is recorded last: its node died before
+            assert a.verdict == LOST and not c.database.beats_survive, f"{a} outside of all beats"
         if (a.message, a.attempt) not in charged:  # a claim may leave two records: lost, and what came late
             charged.add((a.message, a.attempt))
             per_run[a.run] += 1

@@ -28,6 +28,7 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line("markers", "only(kinds): a test of these kinds of databases")
     config.addinivalue_line("markers", "long: only with --long")
+    config.addinivalue_line("markers", "long_on(kinds): with these kinds of databases only with --long")
     assert os.access(h.BIN, os.X_OK), f"no program {h.BIN}: set HERALD_BIN"
 
 
@@ -36,7 +37,12 @@ def pytest_collection_modifyitems(config, items):
     kinds = config.getoption("--database").split(",")
     items[:] = [i for i in items if (m := i.get_closest_marker("only")) is None or set(m.args) & set(kinds)]
     if not config.getoption("--long"):
-        items[:] = [i for i in items if not i.get_closest_marker("long")]
+        items[:] = [i for i in items if not i.get_closest_marker("long") and not is_long_on(i)]
+
+
+def is_long_on(item):
+    marker = item.get_closest_marker("long_on")
+    return marker is not None and item.callspec.params.get("server") in marker.args
 
 
 def pytest_generate_tests(metafunc):

@@ -22,6 +22,7 @@ def end(cl, load, s, strict=False, doubles=False):
     return c.check_ledger(cl, load, s, strict=strict, doubles=doubles)
 
 
+@pytest.mark.long_on("mongodb")
 def test_the_server_is_killed_and_connections_are_cut(server, database, nodes, sink, long):
     """kill -9 of the database server and its start, and between that single connections ended by the server."""
     rng = random.Random(4)

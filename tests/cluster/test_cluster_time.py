@@ -13,6 +13,7 @@ import cluster as c
 FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 
 
+@pytest.mark.long_on("mongodb")
 @pytest.mark.parametrize("mode", ["at-least-once", pytest.param("strict", marks=pytest.mark.long)])
 def test_a_node_is_frozen_beyond_its_lease(database, nodes, sink, mode):
     """SIGSTOP until others have taken its messages, then SIGCONT: what it has to say then is weighed by the
@@ -59,6 +60,7 @@ def test_a_node_is_frozen_beyond_its_lease(database, nodes, sink, mode):
                 f"{r} belonged to others by then: {of_this}, frozen from {at} to {thawed}"
 
 
+@pytest.mark.long_on("mongodb")
 def test_clocks_an_hour_apart(database, nodes, sink):
     """Three nodes that do not agree on the time, of which one dies: the pace is kept, nobody's lease ends
     early, and the dead node's messages are found when it is time."""
