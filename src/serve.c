@@ -28,6 +28,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "alloc.h"
 #include "cache.h"
 #include "cli.h"
 #include "dispatch.h"
@@ -37,7 +38,6 @@
 #include "leasing.h"
 #include "message_rules.h"
 #include "metrics.h"
-#include "move.h"
 #include "presence.h"
 #include "profile.h"
 #include "seed.h"
@@ -58,6 +58,7 @@ struct server {
 	const struct config *cfg;
 	struct message_rules rules;
 	struct metrics *metrics;
+	char *messages_at; /* URL of the store */
 	struct store *store;
 	struct cache *cache;
 	struct writer *writer;
@@ -114,10 +115,7 @@ static int prepare_store(struct store *store, struct store_session *session, voi
 		.first_after_interval = cfg->first_run == CONFIG_FIRST_AFTER_INTERVAL,
 	};
 	struct scheduler scheduler;
-	int found, current, rc = move_check(session, err);
-
-	if (rc)
-		return rc;
+	int found, current, rc;
 
 	store_schema(store, &found, &current);
 	if (found && found != current)
@@ -128,10 +126,18 @@ static int prepare_store(struct store *store, struct store_session *session, voi
 	return rc;
 }
 
+/* A worker may have no database of its own. */
+static char *messages_at(const struct server *s)
+{
+	if (s->cfg->role == CONFIG_ROLE_WORKER && *s->cfg->messages_url)
+		return profile_messages_url(s->profile.profile, s->cfg);
+	return xstrdup(s->cfg->database_url);
+}
+
 static int open_store(struct server *s, struct error *err)
 {
 	struct store_options options = {
-		.url = s->cfg->database_url,
+		.url = s->messages_at,
 		.metrics = s->metrics,
 		.messages_key = s->cfg->messages_api_keys.n ? s->cfg->messages_api_keys.at[0].data : NULL,
 		.scheduler_key = s->cfg->scheduler_api_keys.n ? s->cfg->scheduler_api_keys.at[0].data : NULL,
@@ -313,6 +319,7 @@ static int start(struct server *s, struct error *err)
 	int rc;
 
 	s->metrics = metrics_new();
+	s->messages_at = messages_at(s);
 	metrics_add_process(s->metrics);
 	s->feed = feed_new();
 	if ((rc = message_rules_init(&s->rules, s->cfg->phone_pattern,
@@ -337,7 +344,7 @@ static void log_ready(const struct server *s)
 	struct buf database cleanup(buf_release) = BUF_INIT;
 	struct buf webhook cleanup(buf_release) = BUF_INIT;
 
-	url_redact(&database, cfg->database_url, strlen(cfg->database_url));
+	url_redact(&database, s->messages_at, strlen(s->messages_at));
 	url_redact(&webhook, cfg->webhook_url, strlen(cfg->webhook_url));
 	log_info("herald is ready", kv_str("version", HERALD_VERSION), kv_str("api", http_url(s->http)),
 	         kv_str("database", database.data), kv_str("webhook", webhook.data),
@@ -493,6 +500,7 @@ static void stop(struct server *s)
 	feed_free(s->feed);
 	metrics_free(s->metrics);
 	message_rules_release(&s->rules);
+	free(s->messages_at);
 }
 
 int serve(const struct config *cfg)

@@ -64,6 +64,11 @@ struct cache *handler_cache(const struct request *r)
 	return r->http->o.cache;
 }
 
+struct leasing *handler_leasing(const struct request *r)
+{
+	return r->http->o.leasing;
+}
+
 const void *handler_profile(const struct request *r)
 {
 	return r->http->o.profile;

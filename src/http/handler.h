@@ -19,6 +19,7 @@ must_check bool handler_param(const struct request *r, const char *name, struct 
 struct dispatch *handler_dispatch(const struct request *r);
 struct cache *handler_cache(const struct request *r);
 const void *handler_profile(const struct request *r); /* http_options.profile */
+struct leasing *handler_leasing(const struct request *r); /* NULL in a worker */
 
 /* A change that starts or stops the scheduler as it is configured (FIRST_RUN). */
 struct scheduler_change handler_turn(const struct request *r, bool on);

@@ -1,6 +1,10 @@
 #include "profile.h"
 
+#include <string.h>
+
+#include "alloc.h"
 #include "attr.h"
+#include "profile_worker.h"
 #include "text.h"
 
 #define PROFILE(symbol) extern const struct profile profile_##symbol;
@@ -53,10 +57,20 @@ static enum handled handle_document(struct request *r, struct store_session *c m
 static const struct route common_rows[] = {
 	PROFILE_ROUTE(GET, PROFILE_OPENAPI_PATH, handle_document, OPEN, NONE, INLINE, "getProfileOpenApi", "Operation",
 	              "The document of the profile's routes", NULL, NULL, 200, "OpenApi", "431"),
-	/* The explorer shows what lies beside it. */
-	PROFILE_ROUTE(GET, "/swagger/openapi.json", handle_document, OPEN, NONE, INLINE, NULL, NULL, NULL, NULL, NULL, 200,
-	              NULL, NULL),
 };
+
+char *profile_messages_url(const struct profile *p, const struct config *cfg)
+{
+	const char *host = strstr(cfg->messages_url, "//"), *path = host ? strchr(host + 2, '/') : NULL;
+	bool serves = false;
+
+	for (size_t i = 0; p && i < p->listeners_n; i++)
+		serves |= p->listeners[i].workers;
+	if (!host || !serves || (path && path[1]))
+		return xstrdup(cfg->messages_url);
+	return xasprintf("%.*s" PROFILE_WORKER_PATH, (int)(path ? path - cfg->messages_url : (ptrdiff_t)strlen(cfg->messages_url)),
+	                 cfg->messages_url);
+}
 
 bool profile_is_open(const struct profile *p, const struct config *cfg)
 {
@@ -67,26 +81,28 @@ size_t profile_listen(const struct profile *p, const struct config *cfg,
                       struct route_source sources[PROFILE_SOURCES_MAX],
                       struct http_listener ret[PROFILE_LISTENERS_MAX])
 {
-	size_t n = 0;
+	size_t n = 0, used = 0;
 
 	for (size_t i = 0; i < p->listeners_n; i++) {
 		const struct profile_listener *l = &p->listeners[i];
 
 		if (l->roles && !(l->roles & 1U << cfg->role))
 			continue;
-		sources[2 * n] = (struct route_source){
+		ret[n] = (struct http_listener){
+			.port = (int)(l->second ? cfg->second_port : cfg->server_port),
+			.routes = &sources[used],
+			.routes_n = l->workers ? 3 : 2,
+		};
+		sources[used++] = (struct route_source){
 			.rows = l->rows,
 			.n = l->n,
 			.open = profile_is_open(p, cfg),
 			.cors = p->cors,
 			.shape_error = p->shape_error,
 		};
-		sources[2 * n + 1] = (struct route_source){.rows = common_rows, .n = ARRAY_SIZE(common_rows)};
-		ret[n] = (struct http_listener){
-			.port = (int)(l->second ? cfg->second_port : cfg->server_port),
-			.routes = &sources[2 * n],
-			.routes_n = 2,
-		};
+		sources[used++] = (struct route_source){.rows = common_rows, .n = ARRAY_SIZE(common_rows)};
+		if (l->workers)
+			sources[used++] = profile_worker_source(profile_is_open(p, cfg));
 		n++;
 	}
 	return n;

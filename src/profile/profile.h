@@ -40,8 +40,10 @@ struct profile_listener {
 	size_t n;
 	bool second;    /* on SERVER_SECOND_PORT */
 	unsigned roles; /* bits 1 << CONFIG_ROLE_…; 0: any */
+	bool workers;   /* also what workers without the database need, below PROFILE_WORKER_PATH */
 };
 #define PROFILE_LISTENERS_MAX 2
+#define PROFILE_WORKER_PATH "/profile/worker"
 #define PROFILE_ROLES_API (1U << CONFIG_ROLE_ALL | 1U << CONFIG_ROLE_API)
 #define PROFILE_ROLES_WORKER (1U << CONFIG_ROLE_ALL | 1U << CONFIG_ROLE_WORKER)
 
@@ -81,13 +83,17 @@ struct profile_context {
 };
 const struct profile_context *profile_context(const struct request *r);
 
-#define PROFILE_SOURCES_MAX (2 * PROFILE_LISTENERS_MAX)
+#define PROFILE_SOURCES_MAX (3 * PROFILE_LISTENERS_MAX)
 
 /* The listeners of http_options for cfg, by its role, ports and PROFILE_AUTH. `sources` is room for what they
  * point to, for as long as http_open() runs. Returns their number. */
 size_t profile_listen(const struct profile *p, const struct config *cfg,
                       struct route_source sources[PROFILE_SOURCES_MAX],
                       struct http_listener ret[PROFILE_LISTENERS_MAX]);
+
+/* MESSAGES_URL, made complete: one without a path, in a profile whose first service serves workers, means that
+ * service's PROFILE_WORKER_PATH. p may be NULL. The caller frees. */
+char *profile_messages_url(const struct profile *p, const struct config *cfg) __attribute__((returns_nonnull));
 
 /* Whether its routes are open to everybody with this configuration. */
 bool profile_is_open(const struct profile *p, const struct config *cfg);

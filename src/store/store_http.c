@@ -41,7 +41,8 @@ static void close_db(void *arg)
 	free(db);
 }
 
-/* http://[:KEY@]HOST[:PORT][/PREFIX]; a key in it goes before the configured ones. */
+/* http://[:KEY@]HOST[:PORT][/PREFIX]; a key in it goes before the configured ones. Without one, the other herald must
+ * have open routes below the prefix. */
 static int read_url(struct hs_db *db, const struct driver_options *o, struct error *err)
 {
 	CURLU *url = curl_url();
@@ -71,10 +72,6 @@ static int read_url(struct hs_db *db, const struct driver_options *o, struct err
 	if (key)
 		explicit_bzero(key, strlen(key));
 	free(key);
-	if (!db->messages_header || !db->scheduler_header)
-		return error_set(err, ERR_CONFIG,
-		                 "to reach the herald at %s, its keys are needed: MESSAGES_API_KEY and "
-		                 "SCHEDULER_API_KEY, or one for both in the URL (http://:KEY@HOST:PORT)", db->base);
 	return OK;
 }
 

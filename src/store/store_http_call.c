@@ -131,7 +131,8 @@ static int refusal(const struct hs_session *s, long status, bool changes, const 
 	case 401:
 		return error_set(err, ERR_CONFIG,
 		                 "the herald at %s refuses the API key (401): MESSAGES_API_KEY and SCHEDULER_API_KEY "
-		                 "must be ones that it knows", base);
+		                 "must be ones that it knows, or one for both be in the URL "
+		                 "(http://:KEY@HOST:PORT)", base);
 	case 404:
 		if (code == 404001)
 			break;

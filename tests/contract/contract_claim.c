@@ -625,10 +625,12 @@ static void test_unpaced_claims_are_settled(void **state)
 	struct fixture *f = *state;
 	struct claimed sent, retried;
 	struct claim_batch b;
+	usec_t now = 0;
 
 	schedule(f, unit(), 2);
 	add(f, 2);
-	add_at(f, test_clock() + 100 * unit());
+	OKAY(store_now(f->c, &now, &f->err));
+	add_at(f, now + 100 * unit());
 	b = claim_unpaced(f, 5, 0, ORDER_FIFO);
 	assert_int_equal(b.n, 2); /* not what is due later */
 	sent = b.items[0];

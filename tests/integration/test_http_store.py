@@ -117,7 +117,7 @@ def test_it_may_start_before_the_server(herald, sink):
 @pytest.mark.parametrize("env, says", [
     ({"MESSAGES_API_KEY": "wrong-key"}, "refuses the API key (401)"),
     ({"SCHEDULER_API_KEY": "wrong-key"}, "refuses the API key (401)"),
-    ({"MESSAGES_API_KEY": None}, "its keys are needed"),
+    ({"MESSAGES_API_KEY": None}, "refuses the API key (401)"),
     ({"ROLE": "all"}, "ROLE=worker"),
 ])
 def test_wrong_settings_are_refused_at_the_start(herald, env, says):

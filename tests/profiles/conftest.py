@@ -50,12 +50,12 @@ def place(database_servers, tmp_path_factory):
         server = database_servers(spec["database"])
         if spec["database"] == "postgres":
             server.sql(f"CREATE DATABASE {database}", "postgres")
-        else:
+        elif spec["database"] == "mysql":
             server.sql(f"CREATE DATABASE {database} CHARACTER SET utf8mb4")
         url = server.url.rpartition("/")[0] + "/" + database
         (directory / "redis").mkdir()
         r = Redis(directory / "redis").start()
-        sink = h.Sink(answer or profiles.provider_answers(spec["sending"]["message_id"]))
+        sink = h.Sink(answer or profiles.provider_answers(spec["sending"]["message_id"], spec["sending"].get("status", 202)))
         p = profiles.Place(name, spec, directory, url, r, sink)
         p.heralds = []
         made.append(p)

@@ -1,14 +1,14 @@
 """Reads the expectations of a profile, NAME.yaml, and runs herald as its original is run.
 
-    database        postgres or mysql: whose place DB_* stands for
+    database        postgres, mysql or mongodb: whose place DB_* or {database} stands for
     configuration   the original's own, and what it means: `dotenv` (the text of .env), `file` and `text`, or
                     `environment`; `means`: option -> [value, origin] as `herald config print` says it; `bare`: the
                     same with nothing configured at all
     refused         the same three with a mistake, and the line that says so
     routes          "METHOD path": [status, body, content type]; in order. A body is compared byte for byte, null is any,
-                    {rows: n} a JSON array of that many. `send: n` creates n messages ("message 1", ...) and has
+                    {rows: n} that many rows, of the body or of its `data`. A path behind "second:" is asked of the
+                    second listener. `send: n` creates n messages ("message 1", ...) and has
                     them sent one after the other
-    explorer        the paths at which it is
     redis           what lies there after the first `send` of `routes`, for the first message or as a list
     sending         order, first_run, accepted and refused status codes, tries and the gaps between them
 
@@ -77,7 +77,7 @@ class Place:
         self.names = {
             "port": self.port, "webhook": sink.url if sink else "http://127.0.0.1:9/", "db_host": u.hostname,
             "db_port": u.port, "db_user": u.username, "db_password": u.password, "db_name": u.path[1:],
-            "redis_port": redis.port if redis else 6379,
+            "redis_port": redis.port if redis else 6379, "database": database_url.replace("x://", "mongodb://"), "second_port": h.free_port(),
         }
         self.numbers = itertools.count()
 
@@ -104,7 +104,7 @@ class Place:
         first = next(self.numbers) == 0
         one = h.Herald(directory, SERVER_PORT=self.port if first else h.free_port())
         # Of what such tests usually set, only what no original knows.
-        port = {} if first else {"SERVER_PORT": one.port}
+        port = {} if first else {"SERVER_PORT": one.port, "SERVER_SECOND_PORT": 0}
         if not first:
             own.pop("PORT", None)
         if "MESSAGE_SEND_INTERVAL" in env:
