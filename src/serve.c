@@ -113,6 +113,7 @@ static int prepare_store(struct store *store, struct store_session *session, voi
 		.interval = cfg->message_send_interval,
 		.batch = (uint32_t)cfg->message_batch_size,
 		.first_after_interval = cfg->first_run == CONFIG_FIRST_AFTER_INTERVAL,
+		.job_name = cfg->job_name,
 	};
 	struct scheduler scheduler;
 	int found, current, rc;
@@ -277,6 +278,7 @@ static int open_http(struct server *s, struct error *err)
 			.max_attempts = (int)cfg->max_attempts,
 		},
 		.first_after_interval = cfg->first_run == CONFIG_FIRST_AFTER_INTERVAL,
+		.job_name = cfg->job_name,
 		.ids = cfg->message_id_format == CONFIG_ID_UUID ? ID_UUID : ID_NUMBER,
 		.version = HERALD_VERSION,
 		.node_id = cfg->node_id,

@@ -128,6 +128,38 @@ int cmd_runs(struct cli *c)
 	return view_list(c, "/api/v1/scheduler/runs", NULL, limit, show_runs);
 }
 
+static void show_jobs(const json_t *items)
+{
+	static const struct {
+		const char *heading, *member;
+		enum table_align align;
+	} columns[] = {
+		{"JOB", "id", TABLE_RIGHT},           {"NAME", "name", TABLE_LEFT},
+		{"STARTED", "startedAt", TABLE_LEFT}, {"FINISHED", "finishedAt", TABLE_LEFT},
+		{"TAKEN", "lastOffset", TABLE_RIGHT},
+	};
+	struct table t = TABLE_INIT;
+	char scratch[32];
+
+	for (size_t i = 0; i < ARRAY_SIZE(columns); i++)
+		table_column(&t, columns[i].heading, columns[i].align);
+	for (size_t i = 0; i < json_array_size(items); i++) {
+		for (size_t k = 0; k < ARRAY_SIZE(columns); k++)
+			table_cell(&t, api_text(json_array_get(items, i), columns[k].member, scratch));
+	}
+	table_write(&t, stdout, cli_width(stdout));
+	table_release(&t);
+}
+
+int cmd_jobs(struct cli *c)
+{
+	int64_t limit;
+
+	if (!cli_flag_int(c, "limit", 1, 10000, 20, &limit))
+		return CLI_USAGE;
+	return view_list(c, "/api/v1/scheduler/jobs", NULL, limit, show_jobs);
+}
+
 static void show_nodes(const json_t *items)
 {
 	static const struct {

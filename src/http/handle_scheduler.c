@@ -158,32 +158,84 @@ static void answer_runs(struct request *r, const struct query *q, const struct r
 	buf_release(&next);
 }
 
+static void answer_jobs(struct request *r, const struct query *q, const struct job_page *page)
+{
+	struct json_out j = answer_page_begin(&r->answer);
+	struct buf next = BUF_INIT;
+
+	for (size_t i = 0; i < page->n; i++)
+		render_job(&j, &page->items[i]);
+	if (page->more && page->n) {
+		const struct cursor at = {{.id = page->items[page->n - 1].id}, q->page + 1};
+
+		cursor_write(&next, CURSOR_JOBS, q, &at);
+	}
+	answer_page_end(&j, &(struct page_totals){q->page, q->page_size, page->total, next.data});
+	buf_release(&next);
+}
+
+/* Where a list that counts down by id goes on: behind *ret_before (0: at the beginning) and *ret_offset more. On
+ * false the request is answered. */
+static bool read_place(struct request *r, struct query *q, enum cursor_kind kind, int64_t *ret_before,
+                       uint64_t *ret_offset)
+{
+	struct cursor at = {.page = 1};
+
+	if (!handler_query(r, q, QUERY_PAGE | QUERY_PAGE_SIZE | QUERY_CURSOR))
+		return false;
+	if ((q->given & QUERY_CURSOR) &&
+	    (!cursor_read(q->cursor.data, q->cursor.len, kind, q, &at) || at.position.id <= 0)) {
+		details_add(&r->answer.details, "cursor", "is not one that this list gave");
+		answer_error(&r->answer, API_INVALID);
+		query_release(q);
+		return false;
+	}
+	*ret_before = at.position.id;
+	*ret_offset = q->given & QUERY_CURSOR ? 0 : (q->page - 1) * q->page_size;
+	if (q->given & QUERY_CURSOR)
+		q->page = at.page;
+	return true;
+}
+
 enum handled handle_runs(struct request *r, struct store_session *c)
 {
 	struct error err = ERROR_INIT;
-	struct cursor at = {.page = 1};
 	struct run_page page;
 	struct query q;
+	uint64_t offset;
+	int64_t before;
 	int code;
 
-	if (!handler_query(r, &q, QUERY_PAGE | QUERY_PAGE_SIZE | QUERY_CURSOR))
+	if (!read_place(r, &q, CURSOR_RUNS, &before, &offset))
 		return HANDLED_DONE;
-	if ((q.given & QUERY_CURSOR) && (!cursor_read(q.cursor.data, q.cursor.len, CURSOR_RUNS, &q, &at) ||
-	                                 at.position.id <= 0)) {
-		details_add(&r->answer.details, "cursor", "is not one that this list gave");
-		answer_error(&r->answer, API_INVALID);
+	code = store_runs(c, before, offset, q.page_size, &page, &err);
+	if (code == OK) {
+		answer_runs(r, &q, &page);
+		run_page_release(&page);
 	} else {
-		const uint64_t offset = q.given & QUERY_CURSOR ? 0 : (q.page - 1) * q.page_size;
+		handler_store_error(r, "runs", code, &err);
+	}
+	query_release(&q);
+	return HANDLED_DONE;
+}
 
-		if (q.given & QUERY_CURSOR)
-			q.page = at.page;
-		code = store_runs(c, at.position.id, offset, q.page_size, &page, &err);
-		if (code == OK) {
-			answer_runs(r, &q, &page);
-			run_page_release(&page);
-		} else {
-			handler_store_error(r, "runs", code, &err);
-		}
+enum handled handle_jobs(struct request *r, struct store_session *c)
+{
+	struct error err = ERROR_INIT;
+	struct job_page page;
+	struct query q;
+	uint64_t offset;
+	int64_t before;
+	int code;
+
+	if (!read_place(r, &q, CURSOR_JOBS, &before, &offset))
+		return HANDLED_DONE;
+	code = store_jobs(c, before, offset, q.page_size, &page, &err);
+	if (code == OK) {
+		answer_jobs(r, &q, &page);
+		job_page_release(&page);
+	} else {
+		handler_store_error(r, "jobs", code, &err);
 	}
 	query_release(&q);
 	return HANDLED_DONE;

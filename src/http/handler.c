@@ -51,6 +51,7 @@ struct scheduler_change handler_turn(const struct request *r, bool on)
 
 	change.running = on;
 	change.first_after_interval = r->http->o.first_after_interval;
+	change.job_name = r->http->o.job_name;
 	return change;
 }
 

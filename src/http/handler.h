@@ -21,7 +21,7 @@ struct cache *handler_cache(const struct request *r);
 const void *handler_profile(const struct request *r); /* http_options.profile */
 struct leasing *handler_leasing(const struct request *r); /* NULL in a worker */
 
-/* A change that starts or stops the scheduler as it is configured (FIRST_RUN). */
+/* A change that starts or stops the scheduler as it is configured (FIRST_RUN, JOB_NAME). */
 struct scheduler_change handler_turn(const struct request *r, bool on);
 
 /* Answers what a failed store call means to the client, and logs it. what: for the log. */

@@ -70,6 +70,7 @@ struct http_options {
 	const struct message_rules *rules; /* what a create must keep to; outlives the server */
 	struct explain_rules explain; /* as the dispatcher has them */
 	bool first_after_interval; /* a start of the scheduler waits for an interval */
+	const char *job_name;      /* of what a start begins; outlives the server */
 	enum id_format ids;        /* how messages' ids are shown; either is taken */
 	const char *version;
 	const char *node_id;       /* shown in /health and in the log */

@@ -60,7 +60,7 @@ struct cursor {
 	struct list_position position;
 	uint64_t page;
 };
-enum cursor_kind { CURSOR_MESSAGES = 1, CURSOR_RUNS = 2 };
+enum cursor_kind { CURSOR_MESSAGES = 1, CURSOR_RUNS = 2, CURSOR_JOBS = 3 };
 void cursor_write(struct buf *out, enum cursor_kind kind, const struct query *filters, const struct cursor *c);
 must_check bool cursor_read(const char *text, size_t len, enum cursor_kind kind, const struct query *filters,
                             struct cursor *ret);

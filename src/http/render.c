@@ -111,6 +111,17 @@ const char *node_status(const struct node *n, usec_t now)
 	return n->left ? "left" : n->last_seen < now - NODE_SILENT_AFTER ? "silent" : "up";
 }
 
+void render_job(struct json_out *j, const struct job *job)
+{
+	json_open_object(j);
+	json_kv_int(j, "id", job->id);
+	json_kv_str(j, "name", job->name);
+	json_kv_time(j, "startedAt", job->started_at);
+	kv_time_if(j, "finishedAt", job->finished_at);
+	json_kv_int(j, "lastOffset", job->taken);
+	json_end(j);
+}
+
 void render_node(struct json_out *j, const struct node *n, usec_t now)
 {
 	json_open_object(j);

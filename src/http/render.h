@@ -17,6 +17,7 @@ void render_attempt(struct json_out *j, const struct attempt *a);
 void render_run(struct json_out *j, const struct run *r, enum id_format ids);
 /* up, silent or left; now: the store's. */
 const char *node_status(const struct node *n, usec_t now);
+void render_job(struct json_out *j, const struct job *job);
 /* status: up, silent (not heard of for a while) or left; `now` is the store's. */
 void render_node(struct json_out *j, const struct node *n, usec_t now);
 void render_scheduler(struct json_out *j, const struct scheduler *s, int64_t backlog);

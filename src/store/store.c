@@ -429,6 +429,8 @@ int store_scheduler_init(struct store_session *c, const struct scheduler_default
 {
 	if (!pacing_bounds(d->interval, d->batch))
 		return refuse(err, "the interval is at least 0 and the batch size 1 to 1000000");
+	if (d->job_name && strnlen(d->job_name, JOB_NAME_MAX + 1) > JOB_NAME_MAX)
+		return refuse(err, "a job's name has at most 64 bytes");
 	return CALL(c, OP_SCHEDULER, err, scheduler_init, d, ret);
 }
 
@@ -444,6 +446,8 @@ int store_scheduler_change(struct store_session *c, const struct scheduler_chang
 		return refuse(err, "the interval is at least 0 and the batch size 1 to 1000000");
 	if (change->failure_rate > 1)
 		return refuse(err, "the failure rate is between 0 and 1");
+	if (change->job_name && strnlen(change->job_name, JOB_NAME_MAX + 1) > JOB_NAME_MAX)
+		return refuse(err, "a job's name has at most 64 bytes");
 	return CALL(c, OP_SCHEDULER, err, scheduler_change, change, ret, ret_changed);
 }
 
@@ -461,6 +465,22 @@ void run_page_release(struct run_page *p)
 {
 	arena_release(&p->arena);
 	*p = (struct run_page){.n = 0};
+}
+
+int store_jobs(struct store_session *c, int64_t before, uint64_t offset, uint32_t limit,
+               struct job_page *ret, struct error *err)
+{
+	if (limit < 1 || limit > 1000)
+		return refuse(err, "a page has 1 to 1000 jobs");
+	if (offset > INT64_MAX)
+		return refuse(err, "the offset is too large");
+	return CALL(c, OP_RUNS, err, jobs, before, offset, limit, ret);
+}
+
+void job_page_release(struct job_page *p)
+{
+	arena_release(&p->arena);
+	*p = (struct job_page){.n = 0};
 }
 
 static bool fits(const char *s, size_t max)

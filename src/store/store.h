@@ -340,6 +340,7 @@ struct scheduler_defaults {
 	/* When the store is used for the first time, or no beat is left to wait for (none was due within the last
 	 * interval), the next one comes an interval from now. */
 	bool first_after_interval;
+	const char *job_name; /* of the job that begins with it, at most JOB_NAME_MAX bytes; NULL or "": "messages" */
 };
 
 /* Creates the scheduler's row (running when auto_start), or, when there is one, takes over the configured
@@ -356,6 +357,7 @@ struct scheduler_change {
 	double failure_rate; /* < 0: leave */
 	usec_t alerted_at;   /* -1: leave */
 	bool first_after_interval; /* with a start: no beat before an interval from now */
+	const char *job_name;      /* with a start: of the job that begins, as in scheduler_defaults */
 };
 #define SCHEDULER_CHANGE_NONE {.running = -1, .interval = -1, .batch = -1, .failure_rate = -1, .alerted_at = -1}
 
@@ -382,6 +384,27 @@ struct run_page {
 must_check int store_runs(struct store_session *c, int64_t before, uint64_t offset, uint32_t limit,
                           struct run_page *ret, struct error *err);
 void run_page_release(struct run_page *p);
+
+/* From a start of the scheduler to its stop: one record each, kept by the transaction that starts or stops it. */
+struct job {
+	int64_t id; /* counts from 1 */
+	const char *name;
+	usec_t started_at;
+	usec_t finished_at; /* 0: it goes on */
+	int64_t taken;      /* messages claimed by the runs that began with it, as far as those are kept */
+};
+struct job_page {
+	struct arena arena;
+	struct job *items; /* newest first */
+	size_t n;
+	int64_t total;
+	bool more;
+};
+#define JOB_NAME_MAX 64
+/* As store_runs(). The newest 10,000 jobs are kept. */
+must_check int store_jobs(struct store_session *c, int64_t before, uint64_t offset, uint32_t limit,
+                          struct job_page *ret, struct error *err);
+void job_page_release(struct job_page *p);
 
 /* --- the nodes on this store ----------------------------------------------------------------------------- */
 

@@ -80,6 +80,9 @@ struct store_driver {
 	int (*runs)(void *session, int64_t before, uint64_t offset, uint32_t limit, struct run_page *ret,
 	            struct error *err);
 
+	int (*jobs)(void *session, int64_t before, uint64_t offset, uint32_t limit, struct job_page *ret,
+	            struct error *err);
+
 	/* The front door sorts what nodes() gives; at most NODES_LISTED. */
 	int (*node_seen)(void *session, const struct node_report *r, struct error *err);
 	int (*nodes)(void *session, struct node_page *ret, struct error *err);

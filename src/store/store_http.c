@@ -255,6 +255,7 @@ const struct store_driver store_driver_http = {
 	.scheduler_get = hs_scheduler_get,
 	.scheduler_change = hs_scheduler_change,
 	.runs = hs_runs,
+	.jobs = hs_jobs,
 	.node_seen = hs_node_seen,
 	.nodes = hs_nodes,
 };

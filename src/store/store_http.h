@@ -59,6 +59,7 @@ must_check bool hs_read_extended(const json_t *doc, size_t *ret);
 must_check bool hs_read_counts(const json_t *doc, struct store_counts *ret);
 /* now: the server's clock. */
 must_check bool hs_read_scheduler(const json_t *doc, usec_t now, struct scheduler *ret, bool *ret_changed);
+must_check bool hs_read_jobs(const json_t *doc, struct job_page *ret);
 must_check bool hs_read_runs(const json_t *doc, struct run_page *ret);
 must_check bool hs_read_nodes(const json_t *doc, usec_t now, struct node_page *ret);
 
@@ -79,6 +80,8 @@ int hs_scheduler_init(void *session, const struct scheduler_defaults *d, struct 
 int hs_scheduler_get(void *session, struct scheduler *ret, struct error *err);
 int hs_scheduler_change(void *session, const struct scheduler_change *change, struct scheduler *ret,
                           bool *ret_changed, struct error *err);
+int hs_jobs(void *session, int64_t before, uint64_t offset, uint32_t limit, struct job_page *ret,
+            struct error *err);
 int hs_runs(void *session, int64_t before, uint64_t offset, uint32_t limit, struct run_page *ret,
               struct error *err);
 int hs_node_seen(void *session, const struct node_report *r, struct error *err);

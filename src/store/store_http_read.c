@@ -303,6 +303,37 @@ bool hs_read_runs(const json_t *doc, struct run_page *ret)
 	return true;
 }
 
+static bool read_job(const json_t *o, struct arena *a, struct job *ret)
+{
+	const char *name = text(o, "name", JOB_NAME_MAX);
+
+	if (!name || !whole(o, "id", 1, INT64_MAX, &ret->id) ||
+	    !whole(o, "lastOffset", 0, INT64_MAX, &ret->taken) || !when(o, "startedAt", 0, &ret->started_at))
+		return false;
+	ret->name = arena_strdup(a, name);
+	return !json_object_get(o, "finishedAt") || when(o, "finishedAt", 0, &ret->finished_at);
+}
+
+bool hs_read_jobs(const json_t *doc, struct job_page *ret)
+{
+	const json_t *list = data_of(doc), *o;
+	struct job_page p = {.n = 0};
+	bool good = json_is_array(list) && whole(doc, "totalCount", 0, INT64_MAX, &p.total);
+	size_t i;
+
+	p.items = arena_calloc(&p.arena, json_array_size(list) + 1, sizeof(*p.items));
+	json_array_foreach(list, i, o)
+		good = good && read_job(o, &p.arena, &p.items[i]);
+	if (!good) {
+		job_page_release(&p);
+		return false;
+	}
+	p.n = json_array_size(list);
+	p.more = json_is_string(json_object_get(doc, "nextCursor"));
+	*ret = p;
+	return true;
+}
+
 static bool read_node(const json_t *o, struct arena *a, struct node *ret)
 {
 	const char *id = text(o, "id", NODE_ID_MAX), *boot = text(o, "bootId", NODE_BOOT_MAX);

@@ -111,6 +111,23 @@ int hs_runs(void *session, int64_t before, uint64_t offset, uint32_t limit, stru
 	return rc;
 }
 
+int hs_jobs(void *session, int64_t before, uint64_t offset, uint32_t limit, struct job_page *ret,
+            struct error *err)
+{
+	json_t *doc cleanup(hs_free_doc) = NULL;
+	char path[100];
+	int rc;
+
+	if (before || limit > RUNS_PER_PAGE || offset % limit)
+		return error_set(err, ERR_CONFIG, "without the database, jobs are listed by whole pages only");
+	snprintf(path, sizeof(path), "/api/v1/scheduler/jobs?page=%llu&pageSize=%u",
+	         (unsigned long long)(offset / limit + 1), limit);
+	rc = hs_call(session, HS_SCHEDULER, path, NULL, &doc, err);
+	if (!rc && !hs_read_jobs(doc, ret))
+		rc = not_understood(session, err);
+	return rc;
+}
+
 int hs_node_seen(void *session, const struct node_report *r, struct error *err)
 {
 	struct hs_session *s = session;

@@ -59,6 +59,9 @@ static void db_close(void *arg)
 		free(db->by_state[i].keys);
 	for (i = 0; i < db->n_runs; i++)
 		free((char *)db->runs[i].r.node);
+	for (i = 0; i < db->n_jobs; i++)
+		free((char *)db->jobs[i].j.name);
+	free(db->jobs);
 	for (i = 0; i < db->n_owners; i++)
 		free(db->owners[i]);
 	for (i = 0; i < db->n_notes; i++) {
@@ -515,6 +518,27 @@ static struct scheduler scheduler_now(const struct mem_db *db)
 	return s;
 }
 
+/* What a change of the scheduler has begun or ended. */
+static void record_job(struct mem_db *db)
+{
+	struct scheduler_row *row = &db->scheduler;
+	struct mem_job *job;
+
+	if (row->job_closed) {
+		job = &db->jobs[row->job_closed - 1];
+		job->j.finished_at = db->clock();
+		job->last_run = row->s.pacing.epoch;
+	}
+	if (row->job_opened) {
+		db->jobs = xreallocarray(db->jobs, db->n_jobs + 1, sizeof(*db->jobs));
+		db->jobs[db->n_jobs++] = (struct mem_job){
+			.j = {.id = row->job_opened, .name = xstrdup(row->job_name), .started_at = db->clock()},
+			.first_run = row->s.pacing.epoch + 1,
+		};
+	}
+	row->job_opened = row->job_closed = 0;
+}
+
 static int scheduler_init(void *session, const struct scheduler_defaults *d, struct scheduler *ret,
                           struct error *err)
 {
@@ -525,6 +549,7 @@ static int scheduler_init(void *session, const struct scheduler_defaults *d, str
 	if (!db->scheduler_set)
 		db->scheduler = scheduler_row_new(d);
 	scheduler_row_configure(&db->scheduler, d, db->clock());
+	record_job(db);
 	db->scheduler_set = true;
 	*ret = scheduler_now(db);
 	pthread_mutex_unlock(&db->lock);
@@ -559,6 +584,7 @@ static int scheduler_change(void *session, const struct scheduler_change *change
 	there = db->scheduler_set;
 	if (there) {
 		*ret_changed = scheduler_row_change(&db->scheduler, change, db->clock());
+		record_job(db);
 		*ret = scheduler_now(db);
 	}
 	pthread_mutex_unlock(&db->lock);
@@ -596,6 +622,44 @@ static int runs(void *session, int64_t before, uint64_t offset, uint32_t limit, 
 		r->failed = db->runs[i].tally.failed;
 		r->retried = db->runs[i].tally.retried;
 		r->lost = db->runs[i].tally.lost;
+	}
+	pthread_mutex_unlock(&db->lock);
+	*ret = page;
+	return OK;
+}
+
+static int jobs(void *session, int64_t before, uint64_t offset, uint32_t limit, struct job_page *ret,
+                struct error *err)
+{
+	struct mem_db *db = session;
+	struct job_page page = {.total = (int64_t)db->n_jobs};
+	size_t i, r;
+
+	(void)err;
+	pthread_mutex_lock(&db->lock);
+	page.items = arena_calloc(&page.arena, limit, sizeof(*page.items));
+	for (i = db->n_jobs; i-- > 0 && !page.more;) {
+		const struct mem_job *job = &db->jobs[i];
+		struct job *shown;
+
+		if (before && job->j.id >= before)
+			continue;
+		if (offset) {
+			offset--;
+			continue;
+		}
+		if (page.n == limit) {
+			page.more = true;
+			continue;
+		}
+		shown = &page.items[page.n++];
+		*shown = job->j;
+		shown->name = arena_strdup(&page.arena, job->j.name);
+		for (r = 0; r < db->n_runs; r++) {
+			if (db->runs[r].r.id >= job->first_run &&
+			    (!job->j.finished_at || db->runs[r].r.id <= job->last_run))
+				shown->taken += db->runs[r].tally.claimed;
+		}
 	}
 	pthread_mutex_unlock(&db->lock);
 	*ret = page;
@@ -648,6 +712,7 @@ const struct store_driver store_driver_memory = {
 	.scheduler_get = scheduler_get,
 	.scheduler_change = scheduler_change,
 	.runs = runs,
+	.jobs = jobs,
 	.node_seen = node_seen,
 	.nodes = nodes,
 	.records = &mem_record_verbs,

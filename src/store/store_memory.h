@@ -63,6 +63,11 @@ struct mem_db {
 	struct scheduler_row scheduler;
 	struct mem_run *runs; /* oldest first */
 	size_t n_runs, cap_runs;
+	struct mem_job {
+		struct job j; /* owns name */
+		int64_t first_run, last_run; /* last_run 0: it goes on */
+	} * jobs; /* oldest first, ids without a gap */
+	size_t n_jobs;
 	char **owners;
 	size_t n_owners;
 	struct mem_note {

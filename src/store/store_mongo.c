@@ -110,6 +110,7 @@ const struct store_driver store_driver_mongo = {
 	.scheduler_get = mg_scheduler_get,
 	.scheduler_change = mg_scheduler_change,
 	.runs = mg_runs,
+	.jobs = mg_jobs,
 	.node_seen = mg_node_seen,
 	.nodes = mg_nodes,
 	.records = &mg_record_verbs,

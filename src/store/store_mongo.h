@@ -21,6 +21,9 @@
  *          run ends. So there are no sums that a crash could falsify. A run whose last outcome was
  *          recorded by a process that died before ending it is ended by recovery. Only the number of
  *          failed runs in a row may miss one then.
+ * jobs     A job's document is written before the compare-and-set of the beat's document that begins or ends
+ *          it; which job is the last one, and whether it goes on, the beat's document says. So a document of
+ *          a change that did not come about is not seen.
  * counts   Counted in the index when asked for, see mg_counts_read().
  */
 #ifndef HERALD_STORE_MONGO_H
@@ -42,6 +45,7 @@ enum mg_collection {
 	MG_COUNTERS,  /* one document, MG_IDS: the last id and creation time given out */
 	MG_COMMITS,   /* insertions of several messages: committed or aborted */
 	MG_NODES,
+	MG_JOBS,
 	MG_META,      /* one document, MG_SCHEMA_ID: the schema's version */
 	MG_COLLECTIONS,
 };
@@ -195,6 +199,10 @@ int mg_scheduler_init(void *session, const struct scheduler_defaults *d, struct 
 int mg_scheduler_get(void *session, struct scheduler *ret, struct error *err);
 int mg_scheduler_change(void *session, const struct scheduler_change *change, struct scheduler *ret,
                         bool *ret_changed, struct error *err);
+int mg_jobs(void *session, int64_t before, uint64_t offset, uint32_t limit, struct job_page *ret,
+            struct error *err);
+/* Records what a change of the scheduler is about to begin or end; now: the server's time. */
+int mg_job_prepare(struct mg_session *s, const struct scheduler_row *row, usec_t now, struct error *err);
 int mg_runs(void *session, int64_t before, uint64_t offset, uint32_t limit, struct run_page *ret,
             struct error *err);
 int mg_node_seen(void *session, const struct node_report *r, struct error *err);

@@ -14,7 +14,7 @@ static const char *const collection_names[MG_COLLECTIONS] = {
 	[MG_MESSAGES] = "herald_messages",   [MG_RUNS] = "herald_runs",
 	[MG_SCHEDULER] = "herald_scheduler", [MG_COUNTERS] = "herald_counters",
 	[MG_COMMITS] = "herald_commits",     [MG_NODES] = "herald_nodes",
-	[MG_META] = "herald_meta",
+	[MG_META] = "herald_meta",           [MG_JOBS] = "herald_jobs",
 };
 
 /* --- opening -------------------------------------------------------------------------------------------- */

@@ -100,6 +100,7 @@ void mg_beat_parse(const bson_t *doc, struct mg_beat *ret)
 	row.s.all_failed_in_a_row = (uint32_t)mg_i64(doc, "all_failed");
 	row.s.last_alert_at = mg_i64(doc, "last_alert_at");
 	row.config_interval = mg_i64(doc, "config_interval");
+	row.job = mg_i64(doc, "job");
 	/* Every beat is a run, and runs are numbered by beats. */
 	row.s.last_run_at = row.s.pacing.beat_at;
 	row.s.runs_count = row.s.pacing.epoch;

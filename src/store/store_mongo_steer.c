@@ -114,22 +114,32 @@ static bson_t *new_beat(const struct scheduler_row *row)
 	                "all_failed", BCON_INT64(row->s.all_failed_in_a_row), "last_alert_at",
 	                BCON_INT64(row->s.last_alert_at), "config_interval",
 	                BCON_INT64(row->config_interval), "config_batch", BCON_INT64(row->config_batch),
-	                "not_before", BCON_INT64(p->not_before));
+	                "not_before", BCON_INT64(p->not_before), "job", BCON_INT64(row->job));
 }
 
 /* Writes what steering may change, if the beat is as it was seen. */
-static int write_beat(struct mg_session *s, const struct pacing *seen, const struct scheduler_row *row,
-                      int64_t *ret_matched, struct error *err)
+static int write_beat(struct mg_session *s, const struct mg_beat *seen, const struct scheduler_row *row,
+                      usec_t now, int64_t *ret_matched, struct error *err)
 {
 	const struct pacing *p = &row->s.pacing;
+	bson_t *filter;
+	int rc = mg_job_prepare(s, row, now, err);
 
-	return mg_update(s, MG_SCHEDULER, false, mg_beat_filter(seen),
+	if (rc)
+		return rc;
+	filter = mg_beat_filter(&seen->row.s.pacing);
+	if (seen->row.job)
+		BSON_APPEND_INT64(filter, "job", seen->row.job);
+	else /* or not there, in a document of the first schema */
+		BCON_APPEND(filter, "job", "{", "$in", "[", BCON_INT64(0), BCON_NULL, "]", "}");
+	return mg_update(s, MG_SCHEDULER, false, filter,
 	                 BCON_NEW("$set", "{", "running", BCON_BOOL(p->running), "interval",
 	                          BCON_INT64(p->interval), "batch", BCON_INT64(p->batch), "remaining",
 	                          BCON_INT64(p->left), "failure_rate", BCON_DOUBLE(row->s.failure_rate),
 	                          "last_alert_at", BCON_INT64(row->s.last_alert_at), "config_interval",
 	                          BCON_INT64(row->config_interval), "config_batch",
-	                          BCON_INT64(row->config_batch), "not_before", BCON_INT64(p->not_before), "}"),
+	                          BCON_INT64(row->config_batch), "not_before", BCON_INT64(p->not_before), "job",
+	                          BCON_INT64(row->job), "}"),
 	                 false, ret_matched, err);
 }
 
@@ -155,8 +165,7 @@ int mg_scheduler_init(void *session, const struct scheduler_defaults *d, struct 
                       struct error *err)
 {
 	struct mg_session *s = session;
-	struct mg_beat beat;
-	struct pacing seen;
+	struct mg_beat beat, seen;
 	int64_t matched = 0;
 	usec_t now;
 	int tries, rc = mg_now(s, &now, err);
@@ -168,14 +177,16 @@ int mg_scheduler_init(void *session, const struct scheduler_defaults *d, struct 
 		if (rc == ERR_NOT_FOUND) {
 			beat.row = scheduler_row_new(d);
 			scheduler_row_configure(&beat.row, d, now);
-			rc = mg_insert(s, MG_SCHEDULER, new_beat(&beat.row), err);
+			rc = mg_job_prepare(s, &beat.row, now, err);
+			if (!rc)
+				rc = mg_insert(s, MG_SCHEDULER, new_beat(&beat.row), err);
 			matched = !rc;
 			if (rc == ERR_CONFLICT) /* another node did */
 				rc = OK;
 		} else if (!rc) {
-			seen = beat.row.s.pacing;
+			seen = beat;
 			scheduler_row_configure(&beat.row, d, now);
-			rc = write_beat(s, &seen, &beat.row, &matched, err);
+			rc = write_beat(s, &seen, &beat.row, now, &matched, err);
 		}
 	}
 	if (!rc)
@@ -201,8 +212,7 @@ int mg_scheduler_change(void *session, const struct scheduler_change *change, st
                         bool *ret_changed, struct error *err)
 {
 	struct mg_session *s = session;
-	struct mg_beat beat;
-	struct pacing seen;
+	struct mg_beat beat, seen;
 	int64_t matched = 0;
 	bool changed = false;
 	usec_t now;
@@ -214,9 +224,9 @@ int mg_scheduler_change(void *session, const struct scheduler_change *change, st
 		rc = mg_beat_read(s, &beat, err);
 		if (rc)
 			return rc;
-		seen = beat.row.s.pacing;
+		seen = beat;
 		changed = scheduler_row_change(&beat.row, change, now);
-		rc = write_beat(s, &seen, &beat.row, &matched, err);
+		rc = write_beat(s, &seen, &beat.row, now, &matched, err);
 	}
 	if (!rc)
 		rc = complete(s, &beat.row, err);

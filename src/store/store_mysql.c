@@ -159,6 +159,7 @@ const struct store_driver store_driver_mysql = {
 	.scheduler_get = my_scheduler_get,
 	.scheduler_change = my_scheduler_change,
 	.runs = my_runs_list,
+	.jobs = my_jobs,
 	.node_seen = my_node_seen,
 	.nodes = my_nodes,
 	.records = &my_record_verbs,

@@ -149,7 +149,7 @@ static inline void my_quote_text(struct my_session *s, struct buf *sql, const ch
 
 /* --- store_mysql_schema.c --------------------------------------------------------------------------------- */
 
-#define MY_SCHEMA 3
+#define MY_SCHEMA 4
 /* Finds the schema's version and, unless read_only, brings it up to MY_SCHEMA. */
 int my_migrate(struct my_session *s, bool read_only, int *ret_found, struct error *err);
 
@@ -168,7 +168,7 @@ int my_owner(struct my_session *s, const char *owner, int64_t *ret, struct error
 /* The scheduler's row, without the figures that are kept elsewhere. */
 #define MY_SCHEDULER                                                                               \
 	"SELECT running,beat_interval,batch,beat_at,epoch,remaining,failure_rate,last_alert_at,"   \
-	"config_interval,config_batch,not_before FROM herald_scheduler WHERE one=1"
+	"config_interval,config_batch,not_before,job FROM herald_scheduler WHERE one=1"
 /* ERR_NOT_FOUND before store_scheduler_init(). */
 int my_scheduler_row(const struct my_batch *b, size_t reply, struct scheduler_row *ret,
                      struct error *err);
@@ -248,6 +248,8 @@ int my_scheduler_init(void *session, const struct scheduler_defaults *d, struct 
 int my_scheduler_get(void *session, struct scheduler *ret, struct error *err);
 int my_scheduler_change(void *session, const struct scheduler_change *change, struct scheduler *ret,
                         bool *ret_changed, struct error *err);
+int my_jobs(void *session, int64_t before, uint64_t offset, uint32_t limit, struct job_page *ret,
+            struct error *err);
 int my_runs_list(void *session, int64_t before, uint64_t offset, uint32_t limit, struct run_page *ret,
                  struct error *err);
 int my_node_seen(void *session, const struct node_report *r, struct error *err);

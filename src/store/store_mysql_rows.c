@@ -70,6 +70,7 @@ int my_scheduler_row(const struct my_batch *b, size_t reply, struct scheduler_ro
 	row.config_interval = my_int(&r, 8);
 	row.config_batch = (uint32_t)my_int(&r, 9);
 	row.s.pacing.not_before = my_int(&r, 10);
+	row.job = my_int(&r, 11);
 	/* Every beat is a run, and runs are numbered by beats. */
 	row.s.last_run_at = row.s.pacing.beat_at;
 	row.s.runs_count = row.s.pacing.epoch;

@@ -139,7 +139,20 @@ static const char *const schema_3[] = {
 	NULL,
 };
 
-static const char *const *const steps[MY_SCHEMA] = {schema_1, schema_2, schema_3};
+/* last_run 0: the job goes on. */
+static const char *const schema_4[] = {
+	ADD_COLUMN("herald_scheduler", "job", "BIGINT NOT NULL DEFAULT 0"),
+	"CREATE TABLE IF NOT EXISTS herald_jobs("
+	" id BIGINT NOT NULL PRIMARY KEY,"
+	" name VARCHAR(64) NOT NULL,"
+	" started_at BIGINT NOT NULL,"
+	" finished_at BIGINT NOT NULL,"
+	" first_run BIGINT NOT NULL,"
+	" last_run BIGINT NOT NULL)" TABLE_OPTIONS,
+	NULL,
+};
+
+static const char *const *const steps[MY_SCHEMA] = {schema_1, schema_2, schema_3, schema_4};
 
 /* One statement by itself. */
 static int exec(struct my_session *s, const char *sql, struct error *err)

@@ -195,11 +195,31 @@ static void write_row(struct my_batch *q, const struct scheduler_row *row, bool 
 	buf_addf(my_begin(q),
 	         "%s herald_scheduler SET running=%d,beat_interval=%lld,batch=%u,beat_at=%lld,epoch=%lld,"
 	         "remaining=%u,failure_rate=%.17g,last_alert_at=%lld,config_interval=%lld,"
-	         "config_batch=%u,not_before=%lld%s",
+	         "config_batch=%u,not_before=%lld,job=%lld%s",
 	         fresh ? "INSERT INTO" : "UPDATE", p->running, (long long)p->interval, p->batch,
 	         (long long)p->beat_at, (long long)p->epoch, p->left, row->s.failure_rate,
 	         (long long)row->s.last_alert_at, (long long)row->config_interval, row->config_batch,
-	         (long long)p->not_before, fresh ? ",one=1" : " WHERE one=1");
+	         (long long)p->not_before, (long long)row->job, fresh ? ",one=1" : " WHERE one=1");
+}
+
+/* What a change of the scheduler has begun and ended; row->s.now is set. */
+static void write_job(struct my_session *s, struct my_batch *q, const struct scheduler_row *row)
+{
+	struct buf *sql;
+
+	if (row->job_closed)
+		buf_addf(my_begin(q), "UPDATE herald_jobs SET finished_at=%lld,last_run=%lld WHERE id=%lld",
+		         (long long)row->s.now, (long long)row->s.pacing.epoch, (long long)row->job_closed);
+	if (!row->job_opened)
+		return;
+	sql = my_begin(q);
+	buf_addf(sql, "INSERT INTO herald_jobs(id,started_at,finished_at,first_run,last_run,name)"
+	              " VALUES(%lld,%lld,0,%lld,0,",
+	         (long long)row->job_opened, (long long)row->s.now, (long long)row->s.pacing.epoch + 1);
+	my_quote_text(s, sql, row->job_name);
+	buf_addch(sql, ')');
+	buf_addf(my_begin(q), "DELETE FROM herald_jobs WHERE id<=%lld",
+	         (long long)row->job_opened - JOBS_KEPT);
 }
 
 /* One change of the scheduler's row: by the configuration, by a caller, or none. */
@@ -241,6 +261,7 @@ static int steer(struct my_session *s, void *arg, struct error *err)
 		st->changed = scheduler_row_change(&st->row, st->change, st->row.s.now);
 	my_batch_clear(&q);
 	write_row(&q, &st->row, fresh);
+	write_job(s, &q, &st->row);
 	figures = my_add(&q, figures_query);
 	my_commit(&q);
 	rc = my_run(s, &q, err);
@@ -296,5 +317,63 @@ int my_scheduler_get(void *session, struct scheduler *ret, struct error *err)
 
 	if (!rc)
 		*ret = s;
+	return rc;
+}
+
+/* --- jobs -------------------------------------------------------------------------------------------------- */
+
+struct jobs_query {
+	int64_t before;
+	uint64_t offset;
+	uint32_t limit;
+	struct job_page page;
+};
+
+static int read_jobs(struct my_session *s, void *arg, struct error *err)
+{
+	struct my_batch b cleanup(my_batch_release) = MY_BATCH_INIT;
+	struct jobs_query *q = arg;
+	struct job_page *page = &q->page;
+	size_t total = my_add(&b, "SELECT COUNT(*) FROM herald_jobs"), rows;
+	struct my_row r;
+	int rc;
+
+	rows = b.n;
+	buf_addf(my_begin(&b),
+	         "SELECT id,name,started_at,finished_at,(SELECT COALESCE(SUM(r.claimed),0) FROM herald_runs r"
+	         " WHERE r.id>=j.first_run AND (j.finished_at=0 OR r.id<=j.last_run)) FROM herald_jobs j"
+	         " WHERE id<%lld ORDER BY id DESC LIMIT %llu OFFSET %llu",
+	         (long long)(q->before ? q->before : INT64_MAX), (unsigned long long)q->limit + 1,
+	         (unsigned long long)q->offset);
+	rc = my_run(s, &b, err);
+	if (rc)
+		return rc;
+	if (my_row(&b, total, &r))
+		page->total = my_int(&r, 0);
+	page->items = arena_calloc(&page->arena, q->limit, sizeof(*page->items));
+	while (my_row(&b, rows, &r)) {
+		if (page->n == q->limit) {
+			page->more = true;
+			break;
+		}
+		page->items[page->n++] = (struct job){
+			.id = my_int(&r, 0),
+			.name = my_text(&r, 1, &page->arena),
+			.started_at = my_int(&r, 2),
+			.finished_at = my_int(&r, 3),
+			.taken = my_int(&r, 4),
+		};
+	}
+	return OK;
+}
+
+int my_jobs(void *session, int64_t before, uint64_t offset, uint32_t limit, struct job_page *ret,
+            struct error *err)
+{
+	struct jobs_query q = {.before = before, .offset = offset, .limit = limit};
+	int rc = my_transact(session, read_jobs, &q, err);
+
+	if (!rc)
+		*ret = q.page;
 	return rc;
 }

@@ -134,6 +134,7 @@ const struct store_driver store_driver_postgres = {
 	.scheduler_get = pg_scheduler_get,
 	.scheduler_change = pg_scheduler_change,
 	.runs = pg_runs,
+	.jobs = pg_jobs,
 	.node_seen = pg_node_seen,
 	.nodes = pg_nodes,
 	.records = &pg_record_verbs,

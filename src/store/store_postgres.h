@@ -150,7 +150,7 @@ int pg_transact(struct pg_session *s, int (*body)(struct pg_session *s, void *ar
 
 /* --- store_postgres_schema.c -------------------------------------------------------------------------------- */
 
-#define PG_SCHEMA 3
+#define PG_SCHEMA 4
 /* On a bare connection: finds the schema's version and, unless read_only, brings it up to PG_SCHEMA. */
 int pg_migrate(PGconn *handle, bool read_only, int *ret_found, struct error *err);
 
@@ -167,8 +167,8 @@ int pg_owner(struct pg_session *s, const char *owner, int64_t *ret, struct error
  * messages_sent. PG_SCHEDULER_COLUMNS_N: how many. */
 #define PG_SCHEDULER_COLUMNS                                                                       \
 	"s.running,s.beat_interval,s.batch,s.beat_at,s.epoch,s.remaining,s.failure_rate,"          \
-	"s.last_alert_at,s.config_interval,s.config_batch,s.not_before"
-#define PG_SCHEDULER_COLUMNS_N 11
+	"s.last_alert_at,s.config_interval,s.config_batch,s.not_before,s.job"
+#define PG_SCHEDULER_COLUMNS_N 12
 void pg_scheduler(const PGresult *res, int row, struct scheduler_row *ret);
 
 /* The columns of a run that say how far it is, and whether it has ended with that. */
@@ -230,6 +230,8 @@ int pg_scheduler_init(void *session, const struct scheduler_defaults *d, struct 
 int pg_scheduler_get(void *session, struct scheduler *ret, struct error *err);
 int pg_scheduler_change(void *session, const struct scheduler_change *change, struct scheduler *ret,
                         bool *ret_changed, struct error *err);
+int pg_jobs(void *session, int64_t before, uint64_t offset, uint32_t limit, struct job_page *ret,
+            struct error *err);
 int pg_runs(void *session, int64_t before, uint64_t offset, uint32_t limit, struct run_page *ret,
             struct error *err);
 int pg_node_seen(void *session, const struct node_report *r, struct error *err);

@@ -67,6 +67,7 @@ void pg_scheduler(const PGresult *res, int row, struct scheduler_row *ret)
 	ret->config_interval = pg_i64(res, row, 8);
 	ret->config_batch = (uint32_t)pg_i64(res, row, 9);
 	ret->s.pacing.not_before = pg_i64(res, row, 10);
+	ret->job = pg_i64(res, row, 11);
 	/* Every beat is a run, and runs are numbered by beats. */
 	ret->s.last_run_at = ret->s.pacing.beat_at;
 	ret->s.runs_count = ret->s.pacing.epoch;

@@ -169,7 +169,19 @@ static const char schema_2[] =
 
 static const char schema_3[] = "ALTER TABLE herald_scheduler ADD COLUMN not_before bigint NOT NULL DEFAULT 0;";
 
-static const char *const steps[PG_SCHEMA][2] = {{schema_1, schema_1_nodes}, {schema_2}, {schema_3}};
+/* last_run 0: the job goes on. */
+static const char schema_4[] =
+	"ALTER TABLE herald_scheduler ADD COLUMN job bigint NOT NULL DEFAULT 0;"
+	"CREATE TABLE herald_jobs("
+	" id bigint PRIMARY KEY,"
+	" started_at bigint NOT NULL,"
+	" finished_at bigint NOT NULL DEFAULT 0,"
+	" first_run bigint NOT NULL,"
+	" last_run bigint NOT NULL DEFAULT 0,"
+	" name text NOT NULL);";
+
+static const char *const steps[PG_SCHEMA][2] = {{schema_1, schema_1_nodes}, {schema_2}, {schema_3},
+                                                {schema_4}};
 
 static int run(PGconn *handle, const char *sql, int64_t *ret /* may be NULL */, struct error *err)
 {

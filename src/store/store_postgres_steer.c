@@ -167,6 +167,45 @@ static void add_row(struct pg_args *args, const struct scheduler_row *row)
 	pg_add_i64(args, row->config_interval);
 	pg_add_i64(args, row->config_batch);
 	pg_add_i64(args, p->not_before);
+	pg_add_i64(args, row->job);
+}
+
+/* What a change of the scheduler has begun and ended; row->s.now is set. */
+static int write_job(struct pg_session *s, const struct scheduler_row *row, struct error *err)
+{
+	struct pg_args ended cleanup(pg_args_release) = PG_ARGS_INIT;
+	struct pg_args begun cleanup(pg_args_release) = PG_ARGS_INIT;
+	struct pg_args old cleanup(pg_args_release) = PG_ARGS_INIT;
+	struct pg_call calls[3];
+	size_t n = 0;
+	int rc;
+
+	if (row->job_closed) {
+		calls[n++] = (struct pg_call){
+			.sql = "UPDATE herald_jobs SET finished_at=$2::bigint,last_run=$3::bigint WHERE id=$1::bigint",
+			.args = &ended};
+		pg_add_i64(&ended, row->job_closed);
+		pg_add_i64(&ended, row->s.now);
+		pg_add_i64(&ended, row->s.pacing.epoch);
+	}
+	if (row->job_opened) {
+		calls[n++] = (struct pg_call){
+			.sql = "INSERT INTO herald_jobs(id,name,started_at,first_run)"
+			       " VALUES($1::bigint,$2::text,$3::bigint,$4::bigint)",
+			.args = &begun};
+		pg_add_i64(&begun, row->job_opened);
+		pg_add_text(&begun, row->job_name);
+		pg_add_i64(&begun, row->s.now);
+		pg_add_i64(&begun, row->s.pacing.epoch + 1);
+		calls[n++] = (struct pg_call){.sql = "DELETE FROM herald_jobs WHERE id<=$1::bigint", .args = &old};
+		pg_add_i64(&old, row->job_opened - JOBS_KEPT);
+	}
+	if (!n)
+		return OK;
+	rc = pg_run(s, calls, n, err);
+	if (!rc)
+		pg_calls_clear(calls, n);
+	return rc;
 }
 
 static int write_row(struct pg_session *s, const struct scheduler_row *row, struct error *err)
@@ -176,7 +215,8 @@ static int write_row(struct pg_session *s, const struct scheduler_row *row, stru
 		.sql = "UPDATE herald_scheduler SET running=$1::bigint<>0,beat_interval=$2::bigint,"
 		       "batch=$3::bigint,beat_at=$4::bigint,epoch=$5::bigint,remaining=$6::bigint,"
 		       "failure_rate=$7::float8,last_alert_at=$8::bigint,config_interval=$9::bigint,"
-		       "config_batch=$10::bigint,not_before=$11::bigint",
+		       "config_batch=$10::bigint,not_before=$11::bigint,"
+		       "job=$12::bigint",
 		.args = &args,
 	};
 	int rc;
@@ -186,7 +226,8 @@ static int write_row(struct pg_session *s, const struct scheduler_row *row, stru
 	if (rc)
 		return rc;
 	pg_calls_clear(&call, 1);
-	return pg_commit(s, err);
+	rc = write_job(s, row, err);
+	return rc ? rc : pg_commit(s, err);
 }
 
 /* Of several nodes that start at once, one makes the row; the others find it. */
@@ -200,9 +241,10 @@ static int make_row(struct pg_session *s, const struct scheduler_defaults *d, st
 	add_row(&args, &row);
 	rc = pg_run1(s,
 	             "INSERT INTO herald_scheduler(one,running,beat_interval,batch,beat_at,epoch,"
-	             "remaining,failure_rate,last_alert_at,config_interval,config_batch,not_before)"
+	             "remaining,failure_rate,last_alert_at,config_interval,config_batch,not_before,job)"
 	             " VALUES(1,$1::bigint<>0,$2::bigint,$3::bigint,$4::bigint,$5::bigint,$6::bigint,"
-	             "$7::float8,$8::bigint,$9::bigint,$10::bigint,$11::bigint) ON CONFLICT DO NOTHING",
+	             "$7::float8,$8::bigint,$9::bigint,$10::bigint,$11::bigint,$12::bigint)"
+	             " ON CONFLICT DO NOTHING",
 	             &args, &res, err);
 	if (!rc)
 		PQclear(res);
@@ -292,5 +334,74 @@ int pg_scheduler_get(void *session, struct scheduler *ret, struct error *err)
 
 	if (!rc)
 		*ret = row.s;
+	return rc;
+}
+
+/* --- jobs -------------------------------------------------------------------------------------------------- */
+
+struct jobs_query {
+	int64_t before;
+	uint64_t offset;
+	uint32_t limit;
+	struct job_page page;
+};
+
+static void read_jobs(const PGresult *res, struct jobs_query *q)
+{
+	struct job_page *page = &q->page;
+	int i;
+
+	page->items = arena_calloc(&page->arena, q->limit, sizeof(*page->items));
+	for (i = 0; i < PQntuples(res); i++) {
+		if (page->n == q->limit) {
+			page->more = true;
+			return;
+		}
+		page->items[page->n++] = (struct job){
+			.id = pg_i64(res, i, 0),
+			.name = pg_text(res, i, 1, &page->arena),
+			.started_at = pg_i64(res, i, 2),
+			.finished_at = pg_i64(res, i, 3),
+			.taken = pg_i64(res, i, 4),
+		};
+	}
+}
+
+static int jobs_body(struct pg_session *s, void *arg, struct error *err)
+{
+	struct jobs_query *q = arg;
+	struct pg_args args cleanup(pg_args_release) = PG_ARGS_INIT;
+	struct pg_call calls[] = {
+		{.sql = PG_BEGIN_READ},
+		{.sql = "SELECT count(*) FROM herald_jobs"},
+		{.sql = "SELECT id,name,started_at,finished_at,(SELECT coalesce(sum(r.claimed),0)::bigint"
+	                " FROM herald_runs r WHERE r.id>=j.first_run AND (j.finished_at=0 OR r.id<=j.last_run))"
+	                " FROM herald_jobs j WHERE id<$1::bigint ORDER BY id DESC"
+	                " LIMIT $2::bigint OFFSET $3::bigint",
+	         .args = &args},
+		{.sql = PG_END_READ},
+	};
+	int rc;
+
+	pg_add_i64(&args, q->before ? q->before : INT64_MAX);
+	pg_add_i64(&args, (int64_t)q->limit + 1);
+	pg_add_i64(&args, (int64_t)q->offset);
+	rc = pg_run(s, calls, ARRAY_SIZE(calls), err);
+	if (rc)
+		return rc;
+	q->page.total = pg_i64(calls[1].res, 0, 0);
+	read_jobs(calls[2].res, q);
+	pg_calls_clear(calls, ARRAY_SIZE(calls));
+	return OK;
+}
+
+int pg_jobs(void *session, int64_t before, uint64_t offset, uint32_t limit, struct job_page *ret,
+            struct error *err)
+{
+	struct jobs_query q = {.before = before, .offset = offset, .limit = limit};
+	int rc = pg_transact(session, jobs_body, &q, err);
+
+	if (!rc)
+		*ret = q.page;
 	return rc;
 }

@@ -159,6 +159,12 @@ static void hold_back(struct pacing *p, usec_t now)
 		p->not_before = MAX_OF(p->not_before, now + p->interval);
 }
 
+static void open_job(struct scheduler_row *row, const char *name)
+{
+	row->job_opened = ++row->job;
+	row->job_name = name && *name ? name : "messages";
+}
+
 void scheduler_row_configure(struct scheduler_row *row, const struct scheduler_defaults *d, usec_t now)
 {
 	struct pacing *p = &row->s.pacing;
@@ -172,6 +178,9 @@ void scheduler_row_configure(struct scheduler_row *row, const struct scheduler_d
 	/* While other nodes keep the beat going, one more start does not disturb it. */
 	if (d->first_after_interval && p->running && pacing_next_at(p) <= now)
 		hold_back(p, now);
+	/* Made just now, or running since before jobs were recorded. */
+	if (p->running && !row->job)
+		open_job(row, d->job_name);
 }
 
 bool scheduler_row_change(struct scheduler_row *row, const struct scheduler_change *change, usec_t now)
@@ -190,6 +199,10 @@ bool scheduler_row_change(struct scheduler_row *row, const struct scheduler_chan
 		row->s.last_alert_at = change->alerted_at;
 	if (changed && row->s.pacing.running && change->first_after_interval)
 		hold_back(&row->s.pacing, now);
+	if (changed && row->s.pacing.running)
+		open_job(row, change->job_name);
+	else if (changed)
+		row->job_closed = row->job;
 	return changed;
 }
 

@@ -63,6 +63,10 @@ struct scheduler_row {
 	struct scheduler s;
 	usec_t config_interval;
 	uint32_t config_batch;
+	int64_t job; /* the last one's id, which goes on while the scheduler runs; 0: none yet */
+	/* Not stored: what the two functions below have begun and ended, for the driver to record; 0: none. */
+	int64_t job_opened, job_closed;
+	const char *job_name;
 };
 struct scheduler_row scheduler_row_new(const struct scheduler_defaults *d);
 /* Also for a new row. now: the store's clock, read under the row's lock. */
@@ -93,6 +97,7 @@ const struct attempt_record *record_counted(const struct message_record *r, size
 struct attempt_record *record_attempt(struct record_page *page, int64_t id, size_t *at);
 
 #define RUNS_KEPT 100000
+#define JOBS_KEPT 10000
 
 /* Of nodes: how long a silent one is listed; how long an earlier life of the one that reports. */
 #define NODE_FORGET_AFTER USEC_PER_DAY

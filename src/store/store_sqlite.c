@@ -226,6 +226,7 @@ const struct store_driver store_driver_sqlite = {
 	.scheduler_get = sq_scheduler_get,
 	.scheduler_change = sq_scheduler_change,
 	.runs = sq_runs,
+	.jobs = sq_jobs,
 	.node_seen = node_seen,
 	.nodes = nodes,
 	.records = &sq_record_verbs,

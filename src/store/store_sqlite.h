@@ -113,7 +113,7 @@ int sq_read_end(struct sq_conn *c, int rc, struct error *err);
 
 /* --- store_sqlite_schema.c -------------------------------------------------------------------------------- */
 
-#define SQ_SCHEMA 3
+#define SQ_SCHEMA 4
 /* Finds the schema's version and, unless read_only, brings it up to SQ_SCHEMA. */
 int sq_migrate(struct sq_conn *c, bool read_only, int *ret_found, struct error *err);
 
@@ -198,6 +198,8 @@ int sq_scheduler_init(void *session, const struct scheduler_defaults *d, struct 
 int sq_scheduler_get(void *session, struct scheduler *ret, struct error *err);
 int sq_scheduler_change(void *session, const struct scheduler_change *change, struct scheduler *ret,
                         bool *ret_changed, struct error *err);
+int sq_jobs(void *session, int64_t before, uint64_t offset, uint32_t limit, struct job_page *ret,
+            struct error *err);
 int sq_runs(void *session, int64_t before, uint64_t offset, uint32_t limit, struct run_page *ret,
             struct error *err);
 

@@ -51,7 +51,7 @@ int sq_scheduler_read(struct sq_conn *c, struct scheduler_row *ret, struct error
 	sqlite3_stmt *st cleanup(sq_reset) =
 		sq_stmt(c,
 	                "SELECT running,interval,batch,beat_at,epoch,remaining,failure_rate,"
-	                "messages_sent,all_failed,last_alert_at,config_interval,config_batch,not_before"
+	                "messages_sent,all_failed,last_alert_at,config_interval,config_batch,not_before,job"
 	                " FROM herald_scheduler",
 	                err);
 	struct scheduler_row row = {.config_batch = 0};
@@ -74,6 +74,7 @@ int sq_scheduler_read(struct sq_conn *c, struct scheduler_row *ret, struct error
 	row.config_interval = sqlite3_column_int64(st, 10);
 	row.config_batch = (uint32_t)sqlite3_column_int64(st, 11);
 	row.s.pacing.not_before = sqlite3_column_int64(st, 12);
+	row.job = sqlite3_column_int64(st, 13);
 	/* Every beat is a run, and runs are numbered by beats. */
 	row.s.last_run_at = row.s.pacing.beat_at;
 	row.s.runs_count = row.s.pacing.epoch;
@@ -86,8 +87,8 @@ int sq_scheduler_write(struct sq_conn *c, const struct scheduler_row *row, struc
 	sqlite3_stmt *st = sq_stmt(c,
 	                           "INSERT OR REPLACE INTO herald_scheduler(one,running,interval,"
 	                           "batch,beat_at,epoch,remaining,failure_rate,messages_sent,"
-	                           "all_failed,last_alert_at,config_interval,config_batch,not_before)"
-	                           " VALUES(1,?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13)",
+	                           "all_failed,last_alert_at,config_interval,config_batch,not_before,job)"
+	                           " VALUES(1,?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)",
 	                           err);
 	const struct pacing *p = &row->s.pacing;
 
@@ -106,6 +107,7 @@ int sq_scheduler_write(struct sq_conn *c, const struct scheduler_row *row, struc
 	sqlite3_bind_int64(st, 11, row->config_interval);
 	sqlite3_bind_int64(st, 12, row->config_batch);
 	sqlite3_bind_int64(st, 13, p->not_before);
+	sqlite3_bind_int64(st, 14, row->job);
 	return sq_run(c, st, err);
 }
 

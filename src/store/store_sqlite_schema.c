@@ -107,7 +107,18 @@ static const char schema_2[] =
 
 static const char schema_3[] = "ALTER TABLE herald_scheduler ADD COLUMN not_before INTEGER NOT NULL DEFAULT 0;";
 
-static const char *const steps[SQ_SCHEMA] = {schema_1, schema_2, schema_3};
+/* last_run 0: the job goes on. */
+static const char schema_4[] =
+	"ALTER TABLE herald_scheduler ADD COLUMN job INTEGER NOT NULL DEFAULT 0;"
+	"CREATE TABLE herald_jobs("
+	" id INTEGER PRIMARY KEY,"
+	" name TEXT NOT NULL,"
+	" started_at INTEGER NOT NULL,"
+	" finished_at INTEGER NOT NULL DEFAULT 0,"
+	" first_run INTEGER NOT NULL,"
+	" last_run INTEGER NOT NULL DEFAULT 0);";
+
+static const char *const steps[SQ_SCHEMA] = {schema_1, schema_2, schema_3, schema_4};
 
 static int read_number(struct sq_conn *c, const char *sql, int64_t *ret, struct error *err)
 {

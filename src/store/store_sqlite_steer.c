@@ -118,6 +118,40 @@ int sq_replay_some(void *session, uint32_t limit, uint32_t *ret, struct error *e
 
 /* --- the scheduler ----------------------------------------------------------------------------------------- */
 
+/* Writes what a change of the scheduler has begun and ended; row->s.now is set. */
+static int write_row(struct sq_conn *c, const struct scheduler_row *row, struct error *err)
+{
+	sqlite3_stmt *st;
+	int rc = sq_scheduler_write(c, row, err);
+
+	if (!rc && row->job_closed) {
+		st = sq_stmt(c, "UPDATE herald_jobs SET finished_at=?2,last_run=?3 WHERE id=?1", err);
+		if (!st)
+			return err->code;
+		sqlite3_bind_int64(st, 1, row->job_closed);
+		sqlite3_bind_int64(st, 2, row->s.now);
+		sqlite3_bind_int64(st, 3, row->s.pacing.epoch);
+		rc = sq_run(c, st, err);
+	}
+	if (rc || !row->job_opened)
+		return rc;
+	st = sq_stmt(c, "INSERT INTO herald_jobs(id,name,started_at,first_run) VALUES(?1,?2,?3,?4)", err);
+	if (!st)
+		return err->code;
+	sqlite3_bind_int64(st, 1, row->job_opened);
+	sq_bind_text(st, 2, row->job_name);
+	sqlite3_bind_int64(st, 3, row->s.now);
+	sqlite3_bind_int64(st, 4, row->s.pacing.epoch + 1);
+	rc = sq_run(c, st, err);
+	if (rc)
+		return rc;
+	st = sq_stmt(c, "DELETE FROM herald_jobs WHERE id<=?1", err);
+	if (!st)
+		return err->code;
+	sqlite3_bind_int64(st, 1, row->job_opened - JOBS_KEPT);
+	return sq_run(c, st, err);
+}
+
 int sq_scheduler_init(void *session, const struct scheduler_defaults *d, struct scheduler *ret,
                       struct error *err)
 {
@@ -135,7 +169,7 @@ int sq_scheduler_init(void *session, const struct scheduler_defaults *d, struct 
 	if (!rc) {
 		row.s.now = db->clock();
 		scheduler_row_configure(&row, d, row.s.now);
-		rc = sq_scheduler_write(&db->writer, &row, err);
+		rc = write_row(&db->writer, &row, err);
 	}
 	rc = sq_end(db, rc, err);
 	if (!rc)
@@ -173,7 +207,7 @@ int sq_scheduler_change(void *session, const struct scheduler_change *change, st
 	if (!rc) {
 		row.s.now = db->clock();
 		changed = scheduler_row_change(&row, change, row.s.now);
-		rc = sq_scheduler_write(&db->writer, &row, err);
+		rc = write_row(&db->writer, &row, err);
 	}
 	rc = sq_end(db, rc, err);
 	if (rc)
@@ -236,6 +270,60 @@ int sq_runs(void *session, int64_t before, uint64_t offset, uint32_t limit, stru
 	rc = sq_read_end(c, read_runs(c, before, offset, limit, &page, err), err);
 	if (rc)
 		run_page_release(&page);
+	else
+		*ret = page;
+	return rc;
+}
+
+/* --- jobs -------------------------------------------------------------------------------------------------- */
+
+static int read_jobs(struct sq_conn *c, int64_t before, uint64_t offset, uint32_t limit,
+                     struct job_page *page, struct error *err)
+{
+	sqlite3_stmt *count cleanup(sq_reset) = sq_stmt(c, "SELECT count(*) FROM herald_jobs", err);
+	sqlite3_stmt *st cleanup(sq_reset) =
+		sq_stmt(c,
+	                "SELECT id,name,started_at,finished_at,(SELECT coalesce(sum(r.claimed),0)"
+	                " FROM herald_runs r WHERE r.id>=j.first_run AND (j.finished_at=0 OR r.id<=j.last_run))"
+	                " FROM herald_jobs j WHERE id<?1 ORDER BY id DESC LIMIT ?2 OFFSET ?3",
+	                err);
+	int rc = count && st ? sq_row(c, count, err) : err->code;
+
+	if (rc < 0)
+		return rc;
+	page->total = sqlite3_column_int64(count, 0);
+	page->items = arena_calloc(&page->arena, limit, sizeof(*page->items));
+	sqlite3_bind_int64(st, 1, before ? before : INT64_MAX);
+	sqlite3_bind_int64(st, 2, (int64_t)limit + 1);
+	sqlite3_bind_int64(st, 3, (int64_t)offset);
+	while ((rc = sq_row(c, st, err)) > 0) {
+		if (page->n == limit) {
+			page->more = true;
+			return OK;
+		}
+		page->items[page->n++] = (struct job){
+			.id = sqlite3_column_int64(st, 0),
+			.name = sq_text(st, 1, &page->arena),
+			.started_at = sqlite3_column_int64(st, 2),
+			.finished_at = sqlite3_column_int64(st, 3),
+			.taken = sqlite3_column_int64(st, 4),
+		};
+	}
+	return rc;
+}
+
+int sq_jobs(void *session, int64_t before, uint64_t offset, uint32_t limit, struct job_page *ret,
+            struct error *err)
+{
+	struct job_page page = {.n = 0};
+	struct sq_conn *c;
+	int rc = sq_reader(session, &c, err);
+
+	if (rc || (rc = sq_read_begin(c, err)))
+		return rc;
+	rc = sq_read_end(c, read_jobs(c, before, offset, limit, &page, err), err);
+	if (rc)
+		job_page_release(&page);
 	else
 		*ret = page;
 	return rc;

@@ -319,6 +319,94 @@ static void test_the_store_answers(void **state)
 	assert_true(now > 0);
 }
 
+/* The newest job. */
+static struct job last_job(struct fixture *f, const char *name)
+{
+	struct job_page page;
+	struct job job;
+
+	OKAY(store_jobs(f->c, 0, 0, 1, &page, &f->err));
+	assert_int_equal(page.n, 1);
+	job = page.items[0];
+	assert_string_equal(job.name, name);
+	assert_int_equal(page.total, job.id);
+	assert_int_equal(page.more, job.id > 1);
+	job_page_release(&page);
+	return job;
+}
+
+static void test_jobs(void **state)
+{
+	struct fixture *f = *state;
+	const struct scheduler_defaults d = {
+		.auto_start = true, .interval = unit(), .batch = 3, .job_name = "first"};
+	struct scheduler_change c = SCHEDULER_CHANGE_NONE;
+	struct claimed m[3];
+	struct job_page page;
+	struct scheduler s;
+	struct job job;
+	bool changed;
+	usec_t before = 0;
+	int i;
+
+	OKAY(store_jobs(f->c, 0, 0, 10, &page, &f->err));
+	assert_int_equal(page.n, 0);
+	assert_int_equal(page.total, 0);
+	job_page_release(&page);
+
+	OKAY(store_now(f->c, &before, &f->err));
+	OKAY(store_scheduler_init(f->c, &d, &s, &f->err));
+	OKAY(store_scheduler_init(f->c, &d, &s, &f->err)); /* another node: no other job */
+	job = last_job(f, "first");
+	assert_int_equal(job.id, 1);
+	assert_true(job.started_at >= before && job.started_at <= s.now);
+	assert_int_equal(job.finished_at, 0);
+	assert_int_equal(job.taken, 0);
+	add(f, 7);
+	claim_n(f, 3, m);
+	assert_int_equal(last_job(f, "first").taken, 3);
+
+	pass(unit());
+	c.running = 0;
+	change(f, &c, &changed);
+	change(f, &c, &changed);
+	job = last_job(f, "first");
+	assert_true(job.finished_at > job.started_at);
+	assert_int_equal(job.taken, 3);
+
+	pass(unit());
+	c.running = 1;
+	change(f, &c, &changed);
+	change(f, &c, &changed);
+	claim_n(f, 3, m);
+	if (can(f, STORE_DURABLE))
+		reopen(f);
+	job = last_job(f, "messages");
+	assert_int_equal(job.id, 2);
+	assert_int_equal(job.finished_at, 0);
+	assert_int_equal(job.taken, 3);
+
+	for (i = 0; i < 3; i++) {
+		c.running = i & 1;
+		change(f, &c, &changed);
+	}
+	OKAY(store_jobs(f->c, 3, 0, 10, &page, &f->err));
+	assert_int_equal(page.n, 2);
+	assert_int_equal(page.total, 3);
+	assert_int_equal(page.items[0].id, 2);
+	assert_int_equal(page.items[0].taken, 3);
+	assert_int_equal(page.items[1].id, 1);
+	assert_int_equal(page.items[1].taken, 3);
+	assert_false(page.more);
+	job_page_release(&page);
+	OKAY(store_jobs(f->c, 0, 1, 1, &page, &f->err));
+	assert_int_equal(page.n, 1);
+	assert_int_equal(page.items[0].id, 2);
+	assert_true(page.more);
+	job_page_release(&page);
+	assert_int_equal(store_jobs(f->c, 0, 0, 0, &page, &f->err), ERR_INVALID);
+}
+
 const struct CMUnitTest steer_tests[] = {
 	TEST(test_pending_can_be_cancelled),
 	TEST(test_what_is_on_its_way_cannot_be_cancelled),
@@ -332,6 +420,7 @@ const struct CMUnitTest steer_tests[] = {
 	TEST(test_the_configuration_wins_only_when_it_changes),
 	TEST(test_changes_touch_only_what_they_name),
 	TEST(test_changes_out_of_bounds_are_refused),
+	TEST(test_jobs),
 	TEST(test_the_store_answers),
 };
 GROUP_END(steer);

@@ -191,7 +191,8 @@ static void test_a_newer_schema(void **state)
 /* As the first release left it; and half way from there. */
 #define TO_SCHEMA_1                                                                                \
 	"ALTER TABLE herald_totals DROP COLUMN n_invalid;"                                         \
-	"ALTER TABLE herald_scheduler DROP COLUMN not_before;UPDATE herald_schema SET version=1"
+	"ALTER TABLE herald_scheduler DROP COLUMN not_before,DROP COLUMN job;DROP TABLE herald_jobs;" \
+	"UPDATE herald_schema SET version=1"
 
 static void test_an_older_schema(void **state)
 {

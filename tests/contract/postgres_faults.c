@@ -403,6 +403,7 @@ static void test_a_newer_schema_is_refused(void **state)
 /* As the first release left it. */
 #define TO_SCHEMA_1                                                                                \
 	"ALTER TABLE herald_counts DROP COLUMN invalid; ALTER TABLE herald_scheduler DROP COLUMN not_before;" \
+	"ALTER TABLE herald_scheduler DROP COLUMN job; DROP TABLE herald_jobs;"                    \
 	"DELETE FROM herald_schema WHERE version>1"
 
 static void test_an_older_schema_is_migrated(void **state)

@@ -134,3 +134,35 @@ def test_changes_take_effect_at_once(herald, sink):
     h.wait_stats(sent=1)
     h.scheduler("start", {"interval": "50ms"})
     h.wait_stats(sent=4)
+
+
+def test_jobs(herald, sink):
+    s = sink()
+    h = herald(WEBHOOK_URL=s.url, MESSAGE_SEND_INTERVAL="10ms", MESSAGE_BATCH_SIZE="3", JOB_NAME="nightly")
+    h.create_many(5)
+    eventually(lambda: h.stats()["sent"] == 5, what="all to be sent")
+    [job] = h.api.get("/api/v1/scheduler/jobs").data
+    assert (job["id"], job["name"], job["lastOffset"]) == (1, "nightly", 5) and "finishedAt" not in job
+    for _ in range(2):
+        h.api.post("/api/v1/scheduler/stop")
+        h.api.post("/api/v1/scheduler/start")
+    page = h.api.get("/api/v1/scheduler/jobs?pageSize=2").json
+    assert [j["id"] for j in page["data"]] == [3, 2] and page["totalCount"] == 3
+    [first] = h.api.get(f"/api/v1/scheduler/jobs?pageSize=2&cursor={page['nextCursor']}").data
+    assert first["lastOffset"] == 5 and first["finishedAt"] >= first["startedAt"]
+    # A list's cursor is of no use to another list.
+    assert h.api.get(f"/api/v1/scheduler/runs?cursor={page['nextCursor']}").status == 422
+
+
+def test_the_first_run_may_wait(herald, sink):
+    s = sink()
+    h = herald(WEBHOOK_URL=s.url, MESSAGE_SEND_INTERVAL="1h", FIRST_RUN="after-interval")
+    status = h.api.get("/api/v1/scheduler/status").data
+    assert status["running"] and status["lastRunAt"] is None and status["runsCount"] == 0
+    wait = when(status["nextRunAt"]) - datetime.datetime.now(datetime.timezone.utc)
+    assert 3500 < wait.total_seconds() <= 3600
+    assert h.api.post("/api/v1/scheduler/run").status == 409
+    h.api.post("/api/v1/scheduler/stop")
+    again = h.api.post("/api/v1/scheduler/start").data
+    assert again["nextRunAt"] >= status["nextRunAt"]
+    assert not s.requests

@@ -18,7 +18,7 @@ import herald as h
 
 STOPPED = {"AUTO_START_SCHEDULER": "false"}
 COMMANDS = ("serve send list get attempts import export replay cancel stats start stop status health "
-            "runs run nodes seed sink migrate config openapi version help").split()
+            "runs jobs run nodes seed sink migrate config openapi version help").split()
 
 
 def cli(*arguments, cwd="/", **env):

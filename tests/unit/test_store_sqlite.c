@@ -239,6 +239,7 @@ static void test_a_newer_schema(void **state)
 /* As the first release left it. */
 #define TO_SCHEMA_1                                                                                \
 	"ALTER TABLE herald_totals DROP COLUMN invalid; ALTER TABLE herald_scheduler DROP COLUMN not_before;" \
+	"ALTER TABLE herald_scheduler DROP COLUMN job; DROP TABLE herald_jobs;"                    \
 	"PRAGMA user_version=1"
 
 static void test_an_older_schema(void **state)
