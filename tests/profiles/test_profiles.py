@@ -392,7 +392,7 @@ def test_killed_between_sending_and_knowing(place, run):
 @pytest.mark.parametrize("name", ["messaging-service"])
 def test_stop_waits_for_the_batch_in_hand(name, place, run):
     p = place(name, lambda r: h.reply(delay=1))
-    one = run(p, **{**QUICK, "MESSAGE_BATCH_SIZE": 2})
+    one = run(p, **{**QUICK, "MESSAGE_SEND_INTERVAL": "1h", "MESSAGE_BATCH_SIZE": 2})
     messages = one.create_many(4, "message")
     one.api.post("/messaging/start")
     p.sink.wait(2)
