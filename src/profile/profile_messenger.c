@@ -226,17 +226,17 @@ static enum handled toggle(struct request *r, struct store_session *c maybe_unus
 
 static const struct route api_rows[] = {
 	PROFILE_ROUTE(GET, "/api/messenger/messenger-job-toggle", toggle, SCHEDULER, NONE, INLINE, "toggleJob", "Messenger",
-	              "Start or stop the job", "Command", NULL, 200, "Done", "400 500 503"),
+	              "Start or stop the job", "Command", NULL, 200, "Done", "400 431 500 503"),
 	PROFILE_ROUTE(GET, "/api/messenger/", list, MESSAGES, NONE, WORKER, "listMessages", "Messenger",
-	              "List all messages, newest first", "Limit Offset", NULL, 200, "Messages", "400 500 503"),
+	              "List all messages, newest first", "Limit Offset", NULL, 200, "Messages", "400 431 500 503"),
 	PROFILE_ROUTE(GET, "/api/messenger", list, MESSAGES, NONE, WORKER, "listMessagesToo", "Messenger",
-	              "The same", "Limit Offset", NULL, 200, "Messages", "400 500 503"),
+	              "The same", "Limit Offset", NULL, 200, "Messages", "400 431 500 503"),
 	PROFILE_ROUTE(GET, "/api/messenger/get-two", get_two, MESSAGES, NONE, WORKER, "getTwo", "Messenger",
-	              "Fetch two pending messages", "Offset", NULL, 200, "Two", "400 500 503"),
+	              "Fetch two pending messages", "Offset", NULL, 200, "Two", "400 431 500 503"),
 	PROFILE_ROUTE(PUT, "/api/messenger/commit/{message}", commit, MESSAGES, NONE, WORKER, "commitMessage", "Messenger",
-	              "Mark a message sent", "Message", NULL, 200, "Done", "500 503"),
+	              "Mark a message sent", "Message", NULL, 200, "Done", "431 500 503"),
 	PROFILE_ROUTE(GET, "/messenger/health", health, OPEN, NONE, INLINE, "getMessengerHealth", "Health", "Health", NULL,
-	              NULL, 200, "Text", "500"),
+	              NULL, 200, "Text", "431"),
 };
 
 /* --- the job scheduler ------------------------------------------------------------------------------------ */
@@ -287,13 +287,13 @@ static enum handled is_working(struct request *r, struct store_session *c)
 
 static const struct route job_rows[] = {
 	PROFILE_ROUTE(GET, "/job-scheduler/messenger/start", start, SCHEDULER, NONE, WORKER, "startJob", "Job scheduler",
-	              "Start sending", NULL, NULL, 200, "Done", "400 500 503"),
+	              "Start sending", NULL, NULL, 200, "Done", "400 431 500 503"),
 	PROFILE_ROUTE(GET, "/job-scheduler/messenger/stop", stop, SCHEDULER, NONE, WORKER, "stopJob", "Job scheduler",
-	              "Stop sending", NULL, NULL, 200, "Done", "400 500 503"),
+	              "Stop sending", NULL, NULL, 200, "Done", "400 431 500 503"),
 	PROFILE_ROUTE(GET, "/job-scheduler/messenger/is-working", is_working, SCHEDULER, NONE, WORKER, "isJobWorking",
-	              "Job scheduler", "Whether the job works", NULL, NULL, 200, "Done", "500 503"),
+	              "Job scheduler", "Whether the job works", NULL, NULL, 200, "Done", "431 500 503"),
 	PROFILE_ROUTE(GET, "/job-scheduler/health", health, OPEN, NONE, INLINE, "getJobSchedulerHealth", "Health", "Health",
-	              NULL, NULL, 200, "Text", "500"),
+	              NULL, NULL, 200, "Text", "431"),
 };
 
 /* --- how it is configured --------------------------------------------------------------------------------- */
