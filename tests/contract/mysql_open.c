@@ -97,7 +97,10 @@ static bool exec_in(const char *url, const char *sql)
 	done = mysql_real_connect(c, host + 1, text, password + 1, database + 1,
 	                          (unsigned)strtoul(port + 1, NULL, 10), NULL,
 	                          CLIENT_MULTI_STATEMENTS) &&
-	       !mysql_query(c, sql) && (!mysql_more_results(c) || !mysql_next_result(c));
+	       !mysql_query(c, sql);
+	/* All of them, or closing the connection cuts the rest off. */
+	while (done && mysql_more_results(c))
+		done = mysql_next_result(c) == 0;
 	if (!done)
 		print_error("%s\n", mysql_error(c));
 	mysql_close(c);
