@@ -116,6 +116,7 @@ int mg_modify(struct mg_session *s, enum mg_collection c, bson_t *filter, bson_t
 /* Many writes in one round trip, in no promised order. */
 mongoc_bulk_operation_t *mg_bulk(struct mg_session *s, enum mg_collection c);
 void mg_bulk_update(struct mg_session *s, mongoc_bulk_operation_t *b, bson_t *filter, bson_t *update);
+void mg_bulk_update_all(mongoc_bulk_operation_t *b, bson_t *filter, bson_t *update); /* all that match */
 /* *ret: how many updates matched. ERR_CONFLICT as mg_insert(); the others were done. */
 int mg_bulk_run(struct mg_session *s, mongoc_bulk_operation_t *b, int64_t *ret, struct error *err);
 

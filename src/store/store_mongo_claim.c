@@ -180,6 +180,32 @@ static int keep_taken(struct claimer *cl, size_t from, struct error *err)
 	return rc;
 }
 
+/* Whether an item was read as the first of them was: then one update with a list of ids takes both. */
+static bool reads_like(const struct claimer *cl, size_t i, size_t first)
+{
+	return cl->states[i] == cl->states[first] &&
+	       cl->batch.items[i].fence == cl->batch.items[first].fence;
+}
+
+/* The update of those like the first: nearly always all, so that a claim costs the server one search and
+ * not one for each row. */
+static void add_alike(struct claimer *cl, size_t first, mongoc_bulk_operation_t *bulk)
+{
+	const struct claim_batch *b = &cl->batch;
+	int64_t *ids = xcalloc(b->n - first, sizeof(*ids));
+	bson_t *filter = BCON_NEW("state", BCON_INT32(cl->states[first]), "fence",
+	                          BCON_INT64(b->items[first].fence - 1));
+	size_t i, n = 0;
+
+	for (i = first; i < b->n; i++) {
+		if (reads_like(cl, i, first))
+			ids[n++] = b->items[i].id;
+	}
+	mg_append_ids(filter, "_id", ids, n);
+	mg_bulk_update_all(bulk, filter, taken_row(cl));
+	free(ids);
+}
+
 /* Takes the items from `from` on. */
 static int take_from(struct claimer *cl, size_t from, struct error *err)
 {
@@ -190,12 +216,16 @@ static int take_from(struct claimer *cl, size_t from, struct error *err)
 	size_t i;
 	int rc;
 
-	for (i = from; i < b->n; i++)
+	add_alike(cl, from, bulk);
+	for (i = from + 1; i < b->n; i++) {
+		if (reads_like(cl, i, from))
+			continue;
 		mg_bulk_update(cl->s, bulk,
 		               BCON_NEW("_id", BCON_INT64(b->items[i].id), "state",
 		                        BCON_INT32(cl->states[i]), "fence",
 		                        BCON_INT64(b->items[i].fence - 1)),
 		               taken_row(cl));
+	}
 	rc = mg_bulk_run(cl->s, bulk, &matched, err);
 	if (rc == ERR_UNCERTAIN) {
 		/* What cannot be found out in time comes back with its lease. */

@@ -375,6 +375,16 @@ void mg_bulk_update(struct mg_session *s, mongoc_bulk_operation_t *b, bson_t *fi
 		panic("an update that libmongoc refuses: %s", e.message);
 }
 
+void mg_bulk_update_all(mongoc_bulk_operation_t *b, bson_t *filter, bson_t *update)
+{
+	bson_t *f cleanup(mg_free_bson) = filter;
+	bson_t *u cleanup(mg_free_bson) = update;
+	bson_error_t e;
+
+	if (!mongoc_bulk_operation_update_many_with_opts(b, f, u, NULL, &e))
+		panic("an update that libmongoc refuses: %s", e.message);
+}
+
 int mg_bulk_run(struct mg_session *s, mongoc_bulk_operation_t *b, int64_t *ret, struct error *err)
 {
 	bson_t reply;
