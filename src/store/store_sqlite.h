@@ -113,9 +113,18 @@ int sq_read_end(struct sq_conn *c, int rc, struct error *err);
 
 /* --- store_sqlite_schema.c -------------------------------------------------------------------------------- */
 
-#define SQ_SCHEMA 4
+#define SQ_SCHEMA 5
 /* Finds the schema's version and, unless read_only, brings it up to SQ_SCHEMA. */
 int sq_migrate(struct sq_conn *c, bool read_only, int *ret_found, struct error *err);
+
+/* --- store_sqlite_phones.c: messages by phone number -------------------------------------------------------- */
+
+/* Messages from this id on are not in herald_phones. */
+int sq_phones_upto(struct sq_conn *c, int64_t *ret, struct error *err);
+/* After inserting: last_id is the highest there is. Within the same transaction. */
+int sq_phones_extend(struct sq_conn *c, int64_t last_id, struct error *err);
+/* A message was inserted whose id may be lower than that of others. */
+int sq_phones_add(struct sq_conn *c, int64_t id, const char *phone, struct error *err);
 
 /* --- rows that several verbs touch (store_sqlite_rows.c) -------------------------------------------------- */
 

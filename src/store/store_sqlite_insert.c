@@ -148,13 +148,15 @@ static int save_totals(struct inserter *in, int64_t before, struct error *err)
 	sqlite3_stmt *st =
 		sq_stmt(in->c,
 	                "UPDATE herald_totals SET last_id=?1,last_created_at=?2,pending=pending+?3", err);
+	int rc;
 
 	if (!st)
 		return err->code;
 	sqlite3_bind_int64(st, 1, in->last_id);
 	sqlite3_bind_int64(st, 2, in->created_at);
 	sqlite3_bind_int64(st, 3, in->last_id - before);
-	return sq_run(in->c, st, err);
+	rc = sq_run(in->c, st, err);
+	return rc ? rc : sq_phones_extend(in->c, in->last_id, err);
 }
 
 /* *ret_nothing: there is nothing to commit. */

@@ -58,12 +58,14 @@ enum {
 	P_PHONE,
 	P_LIMIT,
 	P_OFFSET,
+	P_PHONES_UPTO,
 };
 
 struct lister {
 	const struct list_query *q;
 	struct totals totals;
 	int64_t first_id, end_id; /* since and until as ids */
+	int64_t phones_upto;
 };
 
 /* The smallest id whose message was created at or after t: ids and creation times rise together. */
@@ -99,8 +101,14 @@ static void add_filters(struct buf *sql, const struct list_query *q)
 		buf_addlit(sql, " AND id>=?4");
 	if (q->until)
 		buf_addlit(sql, " AND id<?5");
-	if (q->phone)
-		buf_addlit(sql, " AND phone=?6");
+	if (!q->phone)
+		return;
+	/* The segments one after the other, then what is in none yet. */
+	buf_addlit(sql, " AND id IN (WITH RECURSIVE s(g) AS (SELECT min(segment) FROM herald_phones UNION ALL"
+	                " SELECT (SELECT min(segment) FROM herald_phones WHERE segment>s.g) FROM s"
+	                " WHERE s.g IS NOT NULL)"
+	                " SELECT p.id FROM s CROSS JOIN herald_phones p WHERE p.segment=s.g AND p.phone=?6"
+	                " UNION ALL SELECT id FROM herald_messages WHERE id>=?9 AND phone=?6)");
 }
 
 /* Rows of one state (or all: NULL) as (id, at), without order. */
@@ -109,11 +117,14 @@ static void add_rows(struct buf *sql, const struct list_query *q, const char *st
 	bool after = position && (q->after.at || q->after.id);
 
 	buf_addf(sql, "SELECT id,%s AS at FROM herald_messages WHERE ", state ? "state_at" : "created_at");
+	/* '+': of a number's few messages, the state is no help in finding them. */
 	if (state)
-		buf_addf(sql, "state=%s", state);
+		buf_addf(sql, "%sstate=%s", q->phone ? "+" : "", state);
 	else
 		buf_addlit(sql, "1");
-	if (after)
+	if (after && state && q->phone)
+		buf_addlit(sql, " AND +state_at<=?2 AND (state_at<?2 OR id<?3)");
+	else if (after)
 		buf_addstr(sql, state ? " AND state_at<=?2 AND (state_at<?2 OR id<?3)" : " AND id<?3");
 	add_filters(sql, q);
 }
@@ -142,6 +153,7 @@ static void bind_query(sqlite3_stmt *st, const struct lister *l)
 	sqlite3_bind_text(st, P_PHONE, q->phone, -1, SQLITE_STATIC);
 	sqlite3_bind_int64(st, P_LIMIT, (int64_t)q->limit + 1);
 	sqlite3_bind_int64(st, P_OFFSET, (int64_t)q->offset);
+	sqlite3_bind_int64(st, P_PHONES_UPTO, l->phones_upto);
 }
 
 static int count(struct sq_conn *c, const struct lister *l, int64_t *ret, struct error *err)
@@ -223,6 +235,8 @@ static int list(struct sq_conn *c, struct lister *l, struct message_page *page, 
 		rc = first_id_since(c, q->since, l->totals.last_id, &l->first_id, err);
 	if (!rc && q->until)
 		rc = first_id_since(c, q->until, l->totals.last_id, &l->end_id, err);
+	if (!rc && q->phone)
+		rc = sq_phones_upto(c, &l->phones_upto, err);
 	if (!rc && q->want_total)
 		rc = count(c, l, &page->total, err);
 	return rc ? rc : read_page(c, l, page, err);

@@ -257,7 +257,8 @@ static int import_message(struct importer *im, struct message_record *r, struct 
 	im->last_id = MAX_OF(im->last_id, id);
 	im->created_at = MAX_OF(im->created_at, r->m.created_at);
 	im->totals.by_state[record_state(r)]++;
-	return insert_attempts(im, r, err);
+	rc = sq_phones_add(im->c, id, r->m.phone, err);
+	return rc ? rc : insert_attempts(im, r, err);
 }
 
 static int save_last(struct sq_conn *c, int64_t last_id, usec_t created_at, struct error *err)
@@ -284,7 +285,8 @@ static int import_all(struct sq_conn *c, struct message_record *items, size_t n,
 	for (i = 0; !rc && i < n; i++)
 		rc = import_message(&im, &items[i], err);
 	if (rc || (rc = sq_totals_add(c, &im.totals, err)) ||
-	    (rc = save_last(c, im.last_id, im.created_at, err)))
+	    (rc = save_last(c, im.last_id, im.created_at, err)) ||
+	    (rc = sq_phones_extend(c, im.last_id, err)))
 		return rc;
 	st = sq_stmt(c, "UPDATE herald_scheduler SET messages_sent=messages_sent+?1", err);
 	if (!st)

@@ -118,7 +118,18 @@ static const char schema_4[] =
 	" first_run INTEGER NOT NULL,"
 	" last_run INTEGER NOT NULL DEFAULT 0);";
 
-static const char *const steps[SQ_SCHEMA] = {schema_1, schema_2, schema_3, schema_4};
+/* herald_phones: store_sqlite_phones.c. Segments are named by their first id. */
+static const char schema_5[] =
+	"CREATE TABLE herald_phones("
+	" segment INTEGER NOT NULL,"
+	" phone TEXT NOT NULL,"
+	" id INTEGER NOT NULL,"
+	" PRIMARY KEY(segment,phone,id)) WITHOUT ROWID;"
+	"ALTER TABLE herald_totals ADD COLUMN phones_upto INTEGER NOT NULL DEFAULT 1;"
+	"INSERT INTO herald_phones SELECT id-id%32768,phone,id FROM herald_messages ORDER BY 1,2,3;"
+	"UPDATE herald_totals SET phones_upto=last_id+1;";
+
+static const char *const steps[SQ_SCHEMA] = {schema_1, schema_2, schema_3, schema_4, schema_5};
 
 static int read_number(struct sq_conn *c, const char *sql, int64_t *ret, struct error *err)
 {

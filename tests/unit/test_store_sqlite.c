@@ -240,6 +240,7 @@ static void test_a_newer_schema(void **state)
 #define TO_SCHEMA_1                                                                                \
 	"ALTER TABLE herald_totals DROP COLUMN invalid; ALTER TABLE herald_scheduler DROP COLUMN not_before;" \
 	"ALTER TABLE herald_scheduler DROP COLUMN job; DROP TABLE herald_jobs;"                    \
+	"DROP TABLE herald_phones; ALTER TABLE herald_totals DROP COLUMN phones_upto;"                     \
 	"PRAGMA user_version=1"
 
 static void test_an_older_schema(void **state)
@@ -294,6 +295,105 @@ static void test_in_use(void **state)
 	store_close(open_it());
 }
 
+/* --- by phone number --------------------------------------------------------------------------------------- */
+
+#define NUMBERS 7000
+
+static const char *number(size_t i, char out[16])
+{
+	snprintf(out, 16, "+1%06zu", i * 7919 % NUMBERS);
+	return out;
+}
+
+static void fill_numbers(struct store_session *c, size_t from, size_t n)
+{
+	struct message_draft *drafts = xcalloc(n, sizeof(*drafts));
+	struct insert_group g = {.drafts = drafts, .n = n};
+	char(*phones)[16] = xcalloc(n, sizeof(*phones));
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		drafts[i] = (struct message_draft){.phone = number(from + i, phones[i]), .content = "x"};
+	assert_int_equal(store_insert(c, &g, 1, NULL), OK);
+	free(phones);
+	free(drafts);
+}
+
+/* That the lists of a number hold what was inserted for it, walked in pages. */
+static void expect_numbers(struct store_session *c, size_t rows)
+{
+	char phone[16];
+
+	for (size_t i = 0; i < NUMBERS; i += 997) {
+		struct list_query q = {.phone = number(i, phone), .limit = 3, .want_total = true};
+		size_t expected = rows / NUMBERS + (i < rows % NUMBERS), seen;
+		struct message_page page;
+
+		for (q.status = -1; q.status <= MESSAGE_SENT; q.status++) {
+			q.after = (struct list_position){.id = 0};
+			seen = 0;
+			do {
+				assert_int_equal(store_list(c, &q, &page, NULL), OK);
+				assert_int_equal(page.total, q.status > MESSAGE_PENDING ? 0 : expected);
+				/* The newest first: each NUMBERS before the one ahead of it. */
+				for (size_t k = 0; k < page.n; k++, seen++)
+					assert_int_equal(page.items[k].id,
+					                 i + 1 + (expected - 1 - seen) * NUMBERS);
+				q.after = page.last;
+				message_page_release(&page);
+			} while (seen < expected && q.status <= MESSAGE_PENDING);
+			assert_int_equal(seen, q.status > MESSAGE_PENDING ? 0 : expected);
+		}
+	}
+}
+
+static int64_t count_sql(const char *text)
+{
+	sqlite3_stmt *st;
+	int64_t n;
+	sqlite3 *db;
+
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, text, -1, &st, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+	n = sqlite3_column_int64(st, 0);
+	sqlite3_finalize(st);
+	sqlite3_close(db);
+	return n;
+}
+
+static void test_messages_by_phone_number(void **state)
+{
+	static const size_t parts[] = {30000, 2767, 1, 1, 40000, 500};
+	struct store *s = open_it();
+	struct store_session *c;
+	size_t rows = 0;
+
+	(void)state;
+	assert_int_equal(store_session_open(s, &c, NULL), OK);
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		fill_numbers(c, rows, parts[i]);
+		rows += parts[i];
+		expect_numbers(c, rows);
+	}
+	store_session_close(c);
+	store_close(s);
+	/* Some of it is in segments by now, the rest in none. */
+	assert_int_equal(count_sql("SELECT count(DISTINCT segment) FROM herald_phones"), 2);
+	assert_int_equal(count_sql("SELECT count(*) FROM herald_phones"), rows - 500);
+
+	/* A file of before gets all of them. */
+	sql(TO_SCHEMA_1);
+	s = open_it();
+	assert_int_equal(store_session_open(s, &c, NULL), OK);
+	expect_numbers(c, rows);
+	fill_numbers(c, rows, 10);
+	expect_numbers(c, rows + 10);
+	store_session_close(c);
+	store_close(s);
+	assert_int_equal(count_sql("SELECT count(*) FROM herald_phones"), rows);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -314,6 +414,7 @@ int main(void)
 		TEST(test_an_older_schema),
 		TEST(test_the_schema_can_be_left_alone),
 		TEST(test_in_use),
+		TEST(test_messages_by_phone_number),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
