@@ -284,11 +284,13 @@ void *ledger_main(void *arg)
 
 	for (;;) {
 		usec_t until = l->away ? l->retry_at : has_work(l) ? 0 : l->recover_at;
+		/* Asked first: what comes between a wait that ends in vain and the closing must not be missed. */
+		bool closed = queue_closed(&d->jobs);
 		struct queue_item *items = queue_wait(&d->jobs, 0, MAX_OF(until - clock_mono(), 0), NULL);
 
 		sort_in(d, items);
 		/* The wire has gone. While the store is away, there is nobody left to wait for it. */
-		if (!items && queue_closed(&d->jobs) && (!has_work(l) || l->away))
+		if (!items && closed && (!has_work(l) || l->away))
 			break;
 		work(d);
 	}

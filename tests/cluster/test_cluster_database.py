@@ -144,5 +144,5 @@ def test_the_database_is_down_at_the_start(server, database, nodes, sink):
         eventually(lambda: answer(node, "/readyz").status == 200, 15, what="readiness")
     ids = [node.create("hello " + node.name)["id"] for node in cl.nodes]
     for i in ids:
-        cl.nodes[0].wait_status(i, "sent")
+        cl.nodes[0].wait_status(i, "sent", timeout=30)
     cl.stop()

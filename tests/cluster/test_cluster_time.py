@@ -33,7 +33,7 @@ def test_a_node_is_frozen_beyond_its_lease(database, nodes, sink, mode):
         time.sleep(7)
         # Its locks, if it held any, have been taken from it; the others go on.
         delivered = len(s.requests)
-        eventually(lambda: len(s.requests) > delivered + 50, 5, what="deliveries by the others")
+        eventually(lambda: len(s.requests) > delivered + 50, 15, what="deliveries by the others")
         time.sleep(max(0, at + c.LEASE + 4 - time.time()))
         thawed = time.time()
         frozen.thaw()
