@@ -8,7 +8,7 @@ export LC_ALL=C.UTF-8
 
 build_packages="gcc libc6-dev meson ninja-build pkg-config python3 libmicrohttpd-dev \
 libcurl4-openssl-dev libjansson-dev libsqlite3-dev libyaml-dev libssl-dev libcmocka-dev libhiredis-dev \
-libpq-dev libmariadb-dev libmongoc-dev nodejs npm"
+libpq-dev libmariadb-dev libmongoc-dev"
 
 say() {
 	printf '%s\n' "$*"
@@ -66,6 +66,13 @@ need_packages() {
 		-o Dpkg::Use-Pty=0 install -y --no-install-recommends $_missing >/dev/null || _ok=false
 	[ -z "$_policy" ] || as_root rm -f "$_policy"
 	$_ok || die "could not install: $_missing"
+}
+
+# Node.js and npm, wherever they come from: who has them from elsewhere cannot install Debian's npm beside them.
+need_node() {
+	if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+		need_packages nodejs npm
+	fi
 }
 
 # The database servers of tests/servers, as programs alone: no service, and no cluster of PostgreSQL's
@@ -128,6 +135,7 @@ compile() {
 build_herald() {
 	# shellcheck disable=SC2086 # a list of names
 	need_packages $build_packages
+	need_node
 	configure "$root/build" || die "could not configure $root/build"
 	compile "$root/build" src/herald || die "could not build; see $root/build/compile.log"
 	ln -sf src/herald "$root/build/herald"
