@@ -243,12 +243,11 @@ static const struct route api_rows[] = {
 
 static enum handled turn(struct request *r, struct store_session *c, bool on)
 {
-	struct scheduler_change change = SCHEDULER_CHANGE_NONE;
+	const struct scheduler_change change = handler_turn(r, on);
 	struct error err = ERROR_INIT;
 	struct scheduler s;
 	bool changed;
 
-	change.running = on;
 	if (store_scheduler_change(c, &change, &s, &changed, &err) != OK) {
 		log_error("the job was not turned", kv_bool("on", on), kv_str("error", err.text));
 		r->store_failed = true;
@@ -305,6 +304,7 @@ static const struct preset_value values[] = {
 	{CONFIG_api_max_body_bytes, "1MiB"},
 	{CONFIG_message_send_interval, "120s"},
 	{CONFIG_message_batch_size, "2"},
+	{CONFIG_job_name, "messenger"},
 	{CONFIG_message_order, "fifo"},
 	{CONFIG_message_max_content_length, "1000"},
 	{CONFIG_phone_pattern, "^[+]90[5-9][0-9]{9}$"},

@@ -22,6 +22,7 @@ static const struct route rows[] = {
 	ROW(POST, "/api/v1/scheduler/stop", handle_stop, SCHEDULER, OPTIONAL_JSON, WORKER, "workerStop"),
 	ROW(POST, "/api/v1/scheduler/settings", handle_settings, SCHEDULER, OPTIONAL_JSON, WORKER, "workerSettings"),
 	ROW(GET, "/api/v1/scheduler/runs", handle_runs, SCHEDULER, NONE, WORKER, "workerRuns"),
+	ROW(GET, "/api/v1/scheduler/jobs", handle_jobs, SCHEDULER, NONE, WORKER, "workerJobs"),
 	ROW(GET, "/api/v1/nodes", handle_nodes, SCHEDULER, NONE, WORKER, "workerNodes"),
 	ROW(POST, "/api/v1/nodes", handle_node_seen, SCHEDULER, JSON, WORKER, "workerNodeSeen"),
 	ROW(GET, "/health", handle_health, OPEN, NONE, ANYWAY, "workerHealth"),

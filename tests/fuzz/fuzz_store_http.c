@@ -45,6 +45,7 @@ static void others(char kind, const json_t *doc)
 	struct scheduler scheduler;
 	struct store_counts counts;
 	struct run_page runs;
+	struct job_page jobs;
 	struct node_page nodes;
 	const char *version;
 	int64_t protocol;
@@ -66,6 +67,13 @@ static void others(char kind, const json_t *doc)
 			for (size_t i = 0; i < runs.n; i++)
 				require(runs.items[i].id >= 1 && runs.items[i].node);
 			run_page_release(&runs);
+		}
+		break;
+	case 'j':
+		if (hs_read_jobs(doc, &jobs)) {
+			for (size_t i = 0; i < jobs.n; i++)
+				require(jobs.items[i].id >= 1 && strlen(jobs.items[i].name) <= JOB_NAME_MAX);
+			job_page_release(&jobs);
 		}
 		break;
 	case 'n':

@@ -55,6 +55,8 @@ def test_it_is_steered_and_watched_at_either(pair):
     assert server.api.post("/api/v1/scheduler/start").json["changed"] is True
     assert worker.status()["running"] is True
     assert worker.runs() == server.runs()
+    jobs = [one.api.get("/api/v1/scheduler/jobs").data for one in (worker, server)]
+    assert jobs[0] == jobs[1] and len(jobs[0]) == 2
     h.eventually(lambda: {n["id"] for n in worker.api.get("/api/v1/nodes").data} == {"api", "worker1"})
     assert worker.api.get("/health").json["status"] == "ok"
 

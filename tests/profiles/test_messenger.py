@@ -84,6 +84,8 @@ def test_two_processes_without_a_key_or_a_database_for_the_second(services):
     assert get(api, "/api/messenger/messenger-job-toggle?command=start", 400)["internalCode"] == 400001
     assert get(api, "/api/messenger/messenger-job-toggle?command=stop")["data"] == "succeeded"
     assert get(job, "/job-scheduler/messenger/is-working")["data"] == "Not Working"
+    instance = api.api.get("/profile/worker/api/v1/scheduler/jobs", key=None).data[0]
+    assert instance["name"] == "messenger" and instance["finishedAt"] and instance["lastOffset"] == 7
     # Each has its own routes and not the other's.
     assert job.api.get("/api/messenger/", key=None).status == 404
     assert api.api.get("/job-scheduler/messenger/start", key=None).status == 404
