@@ -38,6 +38,7 @@
 #include "leasing.h"
 #include "message_rules.h"
 #include "metrics.h"
+#include "move.h"
 #include "presence.h"
 #include "profile.h"
 #include "seed.h"
@@ -116,7 +117,10 @@ static int prepare_store(struct store *store, struct store_session *session, voi
 		.job_name = cfg->job_name,
 	};
 	struct scheduler scheduler;
-	int found, current, rc;
+	int found, current, rc = move_check(session, err);
+
+	if (rc)
+		return rc;
 
 	store_schema(store, &found, &current);
 	if (found && found != current)

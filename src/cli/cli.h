@@ -34,6 +34,23 @@ struct cli_adopt_watch {
 	void *arg;
 };
 
+/* What `herald move` wants, and how it went. */
+struct cli_move {
+	const char *from, *to; /* URLs */
+	/* Called often with how far it is; false: stop. */
+	bool (*progress)(void *arg, bool verifying, uint64_t done, uint64_t total);
+	void *arg;
+	/* filled in */
+	bool stopped; /* progress() said so */
+	bool resumed; /* an earlier call had begun */
+	int64_t messages, attempts, runs;
+	struct {
+		const char *status;
+		int64_t n;
+	} counts[8]; /* as many as there are statuses, then NULL */
+	uint64_t checksum;
+};
+
 /* Functions of the composition root; any may be NULL, then the command says that this build lacks it.
  * The configuration is the caller's. All run on the main thread. */
 struct cli_host {
@@ -51,6 +68,11 @@ struct cli_host {
 	 * counts on an error, too. */
 	int (*adopt)(const struct config *cfg, const char *from, const struct cli_adopt_watch *watch,
 	             struct cli_adoption *ret, struct error *err);
+
+	/* Moves everything between two databases. */
+	int (*move)(struct cli_move *m, struct error *err);
+	/* Takes a database out of a move. */
+	int (*move_release)(const char *url, struct error *err);
 
 	/* Appends the OpenAPI document that a server of this build serves, without one running. */
 	int (*openapi)(const struct config *cfg, struct buf *out, struct error *err);

@@ -602,7 +602,8 @@ static int import_state(void *session, const struct state_record *state, struct 
 	                        "all_failed", BCON_INT64(state->s.all_failed_in_a_row), "last_alert_at",
 	                        BCON_INT64(state->s.last_alert_at), "config_interval",
 	                        BCON_INT64(state->config_interval), "config_batch",
-	                        BCON_INT64(state->config_batch), "closed",
+	                        BCON_INT64(state->config_batch), "not_before",
+	                        BCON_INT64(p->not_before), "closed",
 	                        BCON_INT64(state->beat_closed ? p->epoch : 0), "}", "$unset", "{",
 	                        "claims", BCON_INT32(1), "}"),
 	               true, NULL, err);

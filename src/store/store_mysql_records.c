@@ -636,11 +636,11 @@ static int write_state(struct my_session *s, void *arg, struct error *err)
 	my_start(&q);
 	buf_addf(my_begin(&q),
 	         "REPLACE INTO herald_scheduler(one,running,beat_interval,batch,beat_at,epoch,remaining,"
-	         "failure_rate,last_alert_at,config_interval,config_batch)"
-	         " VALUES(1,%d,%lld,%u,%lld,%lld,%u,%.17g,%lld,%lld,%u)",
+	         "failure_rate,last_alert_at,config_interval,config_batch,not_before)"
+	         " VALUES(1,%d,%lld,%u,%lld,%lld,%u,%.17g,%lld,%lld,%u,%lld)",
 	         p->running, (long long)p->interval, p->batch, (long long)p->beat_at, (long long)p->epoch,
 	         p->left, state->s.failure_rate, (long long)state->s.last_alert_at,
-	         (long long)state->config_interval, state->config_batch);
+	         (long long)state->config_interval, state->config_batch, (long long)p->not_before);
 	buf_addf(my_begin(&q), "UPDATE herald_streak SET all_failed=%u WHERE one=1",
 	         state->s.all_failed_in_a_row);
 	sum = my_add(&q, "SELECT COALESCE(SUM(delivered),0) FROM herald_totals FOR UPDATE");

@@ -623,14 +623,14 @@ static int import_state_body(struct pg_session *s, void *arg, struct error *err)
 		{.sql = RAISE("herald_ids"), .args = &ids},
 		{.sql = RAISE("herald_created"), .args = &created},
 		{.sql = "INSERT INTO herald_scheduler(one,running,beat_interval,batch,beat_at,epoch,"
-	                "remaining,failure_rate,last_alert_at,config_interval,config_batch)"
+	                "remaining,failure_rate,last_alert_at,config_interval,config_batch,not_before)"
 	                " VALUES(1,$1::bigint<>0,$2::bigint,$3::bigint,$4::bigint,$5::bigint,$6::bigint,"
-	                "$7::float8,$8::bigint,$9::bigint,$10::bigint) ON CONFLICT(one) DO UPDATE SET"
+	                "$7::float8,$8::bigint,$9::bigint,$10::bigint,$11::bigint) ON CONFLICT(one) DO UPDATE SET"
 	                " running=excluded.running,beat_interval=excluded.beat_interval,"
 	                "batch=excluded.batch,beat_at=excluded.beat_at,epoch=excluded.epoch,"
 	                "remaining=excluded.remaining,failure_rate=excluded.failure_rate,"
 	                "last_alert_at=excluded.last_alert_at,config_interval=excluded.config_interval,"
-	                "config_batch=excluded.config_batch",
+	                "config_batch=excluded.config_batch,not_before=excluded.not_before",
 	         .args = &row},
 		{.sql = "UPDATE herald_streak SET all_failed=$1::bigint", .args = &streak},
 	};
@@ -650,6 +650,7 @@ static int import_state_body(struct pg_session *s, void *arg, struct error *err)
 	pg_add_i64(&row, state->s.last_alert_at);
 	pg_add_i64(&row, state->config_interval);
 	pg_add_i64(&row, state->config_batch);
+	pg_add_i64(&row, p->not_before);
 	pg_add_i64(&streak, state->s.all_failed_in_a_row);
 	rc = pg_begin(s, calls, n, err);
 	if (rc)

@@ -6,16 +6,25 @@
 
 static void put_number(struct buf *out, const char *name, int64_t v)
 {
-	buf_addf(out, "%s=%lld\n", name, (long long)v);
+	buf_addstr(out, name);
+	buf_addch(out, '=');
+	buf_addi64(out, v);
+	buf_addch(out, '\n');
 }
 
 /* With its length, so that no text can pass for another with something behind it. */
 static void put_text(struct buf *out, const char *name, const char *text)
 {
+	size_t len;
+
 	if (!text)
 		return;
-	buf_addf(out, "%s=%zu:", name, strlen(text));
-	buf_addstr(out, text);
+	len = strlen(text);
+	buf_addstr(out, name);
+	buf_addch(out, '=');
+	buf_addu64(out, len);
+	buf_addch(out, ':');
+	buf_add(out, text, len);
 	buf_addch(out, '\n');
 }
 
@@ -107,6 +116,7 @@ void state_record_print(const struct state_record *state, struct buf *out)
 	put_number(out, "beat_at", p->beat_at);
 	put_number(out, "epoch", p->epoch);
 	put_number(out, "left", p->left);
+	put_number(out, "not_before", p->not_before);
 	buf_addf(out, "failure_rate=%.17g\n", state->s.failure_rate);
 	put_number(out, "messages_sent", state->s.messages_sent);
 	put_number(out, "all_failed_in_a_row", state->s.all_failed_in_a_row);

@@ -83,6 +83,14 @@ static void live(struct fixture *f, struct lived *ret)
 	ret->run = claim_n(f, 2, next);
 	assert_true(settle(f, &next[0], ret->run, VERDICT_FAILED));
 	ret->held = next[1];
+	/* Started anew, it holds back. */
+	change = (struct scheduler_change)SCHEDULER_CHANGE_NONE;
+	change.running = 0;
+	OKAY(store_scheduler_change(f->c, &change, &now, &changed, &f->err));
+	change.running = 1;
+	change.first_after_interval = true;
+	OKAY(store_scheduler_change(f->c, &change, &now, &changed, &f->err));
+	assert_true(now.pacing.not_before > 0);
 }
 
 /* --- another store, of memory ----------------------------------------------------------------------------------------- */

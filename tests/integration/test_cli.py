@@ -17,8 +17,8 @@ import pytest
 import herald as h
 
 STOPPED = {"AUTO_START_SCHEDULER": "false"}
-COMMANDS = ("serve send list get attempts import export replay cancel stats start stop status health "
-            "runs jobs run nodes seed sink migrate config openapi version help").split()
+COMMANDS = ("serve send list get explain attempts import export replay cancel stats start stop status health runs jobs "
+            "run nodes seed sink migrate adopt move config openapi completion manual version help").split()
 
 
 def cli(*arguments, cwd="/", **env):
