@@ -68,19 +68,13 @@ static int soonest_claimable(struct mg_session *s, const struct claim_request *r
 
 static struct claimed *add_item(struct claimer *cl, int state)
 {
-	struct claim_batch *b = &cl->batch;
-	struct claimed *grown;
+	const size_t cap = cl->cap;
+	struct claimed *item = claim_batch_add(&cl->batch, &cl->cap);
 
-	if (b->n == cl->cap) {
-		cl->cap = cl->cap ? 2 * cl->cap : 64;
-		grown = arena_alloc(&b->arena, cl->cap * sizeof(*grown));
-		if (b->n)
-			memcpy(grown, b->items, b->n * sizeof(*grown));
-		b->items = grown;
+	if (cl->cap != cap)
 		cl->states = xreallocarray(cl->states, cl->cap, sizeof(*cl->states));
-	}
-	cl->states[b->n] = state;
-	return &b->items[b->n++];
+	cl->states[cl->batch.n - 1] = state;
+	return item;
 }
 
 /* Reads up to `most` due rows of a state. */

@@ -153,21 +153,6 @@ static int look(struct claimer *cl, struct error *err)
 	return OK;
 }
 
-static struct claimed *add_item(struct claimer *cl)
-{
-	struct claim_batch *b = &cl->batch;
-	struct claimed *grown;
-
-	if (b->n == cl->cap) {
-		cl->cap = cl->cap ? 2 * cl->cap : 64;
-		grown = arena_alloc(&b->arena, cl->cap * sizeof(*grown));
-		if (b->n)
-			memcpy(grown, b->items, b->n * sizeof(*grown));
-		b->items = grown;
-	}
-	return &b->items[b->n++];
-}
-
 /* Locks and reads up to `most` due rows of a state. */
 static int gather(struct claimer *cl, int state, size_t most, struct error *err)
 {
@@ -194,7 +179,7 @@ static int gather(struct claimer *cl, int state, size_t most, struct error *err)
 	if (rc)
 		return rc;
 	while (my_row(&q, 0, &r)) {
-		item = add_item(cl);
+		item = claim_batch_add(&cl->batch, &cl->cap);
 		item->id = my_int(&r, 0);
 		item->fence = my_int(&r, 1) + 1;
 		item->attempt = (int)my_int(&r, 2) + 1;

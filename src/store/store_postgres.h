@@ -178,19 +178,9 @@ void pg_scheduler(const PGresult *res, int row, struct scheduler_row *ret);
 int pg_run_finish(struct pg_session *s, const PGresult *res, int row, struct run_end *ret,
                   struct error *err);
 
-/* The outcomes of one transaction, gathered per run. */
-struct pg_outcomes {
-	struct pg_outcome {
-		int64_t run;
-		struct run_tally add;
-	} * runs;
-	size_t n, cap;
-};
-void pg_outcomes_add(struct pg_outcomes *o, int64_t run, enum verdict v);
-void pg_outcomes_release(struct pg_outcomes *o);
 /* Adds counts and outcomes in one round trip and finishes runs that are complete with that. Calls
  * ended() for each, if given. */
-int pg_account(struct pg_session *s, const int64_t by_state[ROW_STATE_COUNT], struct pg_outcomes *o,
+int pg_account(struct pg_session *s, const int64_t by_state[ROW_STATE_COUNT], struct run_outcomes *o,
                void (*ended)(void *arg, const struct run_end *end), void *arg, struct error *err);
 
 /* A SELECT of messages begins with these columns; pg_message() reads them. PG_MESSAGE_COLUMNS_N: how many. */

@@ -20,7 +20,7 @@ struct recoverer {
 	size_t n;
 	usec_t now;
 	int64_t by_state[ROW_STATE_COUNT];
-	struct pg_outcomes outcomes;
+	struct run_outcomes outcomes;
 	struct recover_result result;
 };
 
@@ -83,7 +83,7 @@ static int gather(struct pg_session *s, struct recoverer *re, struct error *err)
 		re->result.pending += row_status(row->state) == MESSAGE_PENDING;
 		re->result.unknown += row->state == MESSAGE_UNKNOWN;
 		re->result.failed += row->state == MESSAGE_FAILED;
-		pg_outcomes_add(&re->outcomes, row->run, VERDICT_LOST);
+		run_outcomes_add(&re->outcomes, row->run, VERDICT_LOST);
 	}
 	pg_calls_clear(&call, 1);
 	return OK;
@@ -162,7 +162,7 @@ static int recover_body(struct pg_session *s, void *arg, struct error *err)
 	if (!rc && found)
 		rc = take_back(s, re, err);
 	free(re->rows);
-	pg_outcomes_release(&re->outcomes);
+	run_outcomes_release(&re->outcomes);
 	return rc;
 }
 

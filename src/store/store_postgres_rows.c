@@ -114,42 +114,15 @@ int pg_run_finish(struct pg_session *s, const PGresult *res, int row, struct run
 
 /* --- outcomes ---------------------------------------------------------------------------------------------- */
 
-void pg_outcomes_add(struct pg_outcomes *o, int64_t run, enum verdict v)
-{
-	size_t i;
-
-	if (!run)
-		return;
-	/* Outcomes of one transaction belong to few runs, mostly the last one seen. */
-	for (i = o->n; i-- > 0;) {
-		if (o->runs[i].run == run) {
-			run_tally_add(&o->runs[i].add, v);
-			return;
-		}
-	}
-	if (o->n == o->cap) {
-		o->cap = o->cap ? 2 * o->cap : 8;
-		o->runs = xreallocarray(o->runs, o->cap, sizeof(*o->runs));
-	}
-	o->runs[o->n] = (struct pg_outcome){.run = run};
-	run_tally_add(&o->runs[o->n++].add, v);
-}
-
-void pg_outcomes_release(struct pg_outcomes *o)
-{
-	free(o->runs);
-	*o = (struct pg_outcomes){.n = 0};
-}
-
 static int by_run(const void *a, const void *b)
 {
-	const struct pg_outcome *x = a, *y = b;
+	const struct run_outcome *x = a, *y = b;
 
 	return (x->run > y->run) - (x->run < y->run);
 }
 
 /* One run's figures; claimed shrinks when a claim is given back, so it is added as a signed number. */
-static void outcome_call(struct pg_call *call, struct pg_args *args, const struct pg_outcome *o)
+static void outcome_call(struct pg_call *call, struct pg_args *args, const struct run_outcome *o)
 {
 	*call = (struct pg_call){
 		.sql = "UPDATE herald_runs SET claimed=claimed+$2::bigint,sent=sent+$3::bigint,"
@@ -184,7 +157,7 @@ static int finish_runs(struct pg_session *s, const struct pg_call *calls, size_t
 	return rc;
 }
 
-int pg_account(struct pg_session *s, const int64_t by_state[ROW_STATE_COUNT], struct pg_outcomes *o,
+int pg_account(struct pg_session *s, const int64_t by_state[ROW_STATE_COUNT], struct run_outcomes *o,
                void (*ended)(void *arg, const struct run_end *end), void *arg, struct error *err)
 {
 	struct pg_args args[PG_CALLS_MAX];

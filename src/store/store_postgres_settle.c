@@ -16,7 +16,7 @@ struct settler {
 	size_t n;
 	struct settle_result result;
 	int64_t by_state[ROW_STATE_COUNT];
-	struct pg_outcomes outcomes;
+	struct run_outcomes outcomes;
 };
 
 /* What is known of the row, to write one settlement. */
@@ -114,7 +114,7 @@ static void note_applied(struct settler *se, const struct entry *e, int from, in
 	se->by_state[from]--;
 	se->by_state[next]++;
 	if (from == MESSAGE_SENDING)
-		pg_outcomes_add(&se->outcomes, run, e->s->verdict);
+		run_outcomes_add(&se->outcomes, run, e->s->verdict);
 }
 
 /* With the transaction's beginning: all those that come from the claim's holder. The sum hides the state
@@ -319,7 +319,7 @@ static int settle_body(struct pg_session *s, void *arg, struct error *err)
 	free(e);
 	if (!rc && se->result.applied)
 		rc = pg_account(s, se->by_state, &se->outcomes, note_ended, &se->result, err);
-	pg_outcomes_release(&se->outcomes);
+	run_outcomes_release(&se->outcomes);
 	return rc ? rc : pg_commit(s, err);
 }
 

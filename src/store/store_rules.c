@@ -1,5 +1,6 @@
 #include "store_rules.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "alloc.h"
@@ -114,6 +115,33 @@ bool run_tally_complete(const struct run_tally *t)
 	return t->closed && t->claimed == t->sent + t->failed + t->retried + t->lost;
 }
 
+void run_outcomes_add(struct run_outcomes *o, int64_t run, enum verdict v)
+{
+	size_t i;
+
+	if (!run)
+		return;
+	/* Outcomes of one transaction belong to few runs, mostly the last one seen. */
+	for (i = o->n; i-- > 0;) {
+		if (o->runs[i].run == run) {
+			run_tally_add(&o->runs[i].add, v);
+			return;
+		}
+	}
+	if (o->n == o->cap) {
+		o->cap = o->cap ? 2 * o->cap : 8;
+		o->runs = xreallocarray(o->runs, o->cap, sizeof(*o->runs));
+	}
+	o->runs[o->n] = (struct run_outcome){.run = run};
+	run_tally_add(&o->runs[o->n++].add, v);
+}
+
+void run_outcomes_release(struct run_outcomes *o)
+{
+	free(o->runs);
+	*o = (struct run_outcomes){.n = 0};
+}
+
 /* A run without messages says nothing about the receiver, so it leaves the count as it is. */
 void run_end_apply(int64_t run, const struct run_tally *t, uint32_t *all_failed_in_a_row,
                    struct run_end *ret)
@@ -204,6 +232,20 @@ bool scheduler_row_change(struct scheduler_row *row, const struct scheduler_chan
 	else if (changed)
 		row->job_closed = row->job;
 	return changed;
+}
+
+struct claimed *claim_batch_add(struct claim_batch *b, size_t *cap)
+{
+	struct claimed *grown;
+
+	if (b->n == *cap) {
+		*cap = *cap ? 2 * *cap : 64;
+		grown = arena_alloc(&b->arena, *cap * sizeof(*grown));
+		if (b->n)
+			memcpy(grown, b->items, b->n * sizeof(*grown));
+		b->items = grown;
+	}
+	return &b->items[b->n++];
 }
 
 usec_t claim_next_at(const struct pacing *p, enum pacing_answer answer, usec_t soonest)

@@ -54,6 +54,16 @@ struct run_tally {
 };
 void run_tally_add(struct run_tally *t, enum verdict v); /* RELEASE: claimed - 1 */
 bool run_tally_complete(const struct run_tally *t);
+/* The outcomes of one transaction, gathered per run. */
+struct run_outcomes {
+	struct run_outcome {
+		int64_t run;
+		struct run_tally add;
+	} * runs;
+	size_t n, cap;
+};
+void run_outcomes_add(struct run_outcomes *o, int64_t run, enum verdict v); /* run 0: none */
+void run_outcomes_release(struct run_outcomes *o);
 /* Fills *ret for a run that is complete and moves the scheduler's count of all-failed runs on. */
 void run_end_apply(int64_t run, const struct run_tally *t, uint32_t *all_failed_in_a_row,
                    struct run_end *ret);
@@ -73,6 +83,9 @@ struct scheduler_row scheduler_row_new(const struct scheduler_defaults *d);
 void scheduler_row_configure(struct scheduler_row *row, const struct scheduler_defaults *d, usec_t now);
 /* Returns whether `running` changed. */
 bool scheduler_row_change(struct scheduler_row *row, const struct scheduler_change *change, usec_t now);
+
+/* Room for one more item; *cap is for how many there is, 0 at first. */
+struct claimed *claim_batch_add(struct claim_batch *b, size_t *cap);
 
 /* When a claimer shall ask again, given the scheduler's state after the answer. soonest: when the next
  * message that it could take is due (USEC_NEVER: none); used in continuous mode. */

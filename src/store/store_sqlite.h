@@ -157,19 +157,9 @@ struct sq_attempt {
 };
 int sq_attempt_add(struct sq_conn *c, const struct sq_attempt *a, struct error *err);
 
-/* The outcomes of one transaction, gathered per run. */
-struct sq_outcomes {
-	struct sq_outcome {
-		int64_t run;
-		struct run_tally add;
-	} * runs;
-	size_t n, cap;
-};
-void sq_outcomes_add(struct sq_outcomes *o, int64_t run, enum verdict v);
 /* Adds them to the runs; lists in *ret those that end by it. */
-int sq_outcomes_apply(struct sq_conn *c, struct sq_outcomes *o, struct settle_result *ret,
+int sq_outcomes_apply(struct sq_conn *c, struct run_outcomes *o, struct settle_result *ret,
                       struct error *err);
-void sq_outcomes_release(struct sq_outcomes *o);
 
 /* A SELECT of messages begins with these columns; sq_message() reads them. */
 #define SQ_MESSAGE_COLUMNS                                                                         \

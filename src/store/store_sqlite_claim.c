@@ -55,21 +55,6 @@ static int soonest_claimable(struct sq_conn *c, const struct claim_request *r, u
 	return rc;
 }
 
-static struct claimed *add_item(struct claimer *cl)
-{
-	struct claim_batch *b = &cl->batch;
-	struct claimed *grown;
-
-	if (b->n == cl->cap) {
-		cl->cap = cl->cap ? 2 * cl->cap : 64;
-		grown = arena_alloc(&b->arena, cl->cap * sizeof(*grown));
-		if (b->n)
-			memcpy(grown, b->items, b->n * sizeof(*grown));
-		b->items = grown;
-	}
-	return &b->items[b->n++];
-}
-
 /* Reads up to `most` due rows of a state. */
 static int gather(struct claimer *cl, int state, size_t most, struct error *err)
 {
@@ -93,7 +78,7 @@ static int gather(struct claimer *cl, int state, size_t most, struct error *err)
 	sqlite3_bind_int64(st, 3, (int64_t)most);
 	sqlite3_bind_int64(st, 4, (int64_t)claim_skips(cl->r, state));
 	while ((rc = sq_row(cl->c, st, err)) > 0) {
-		item = add_item(cl);
+		item = claim_batch_add(&cl->batch, &cl->cap);
 		item->id = sqlite3_column_int64(st, 0);
 		item->fence = sqlite3_column_int64(st, 1) + 1;
 		item->attempt = sqlite3_column_int(st, 2) + 1;

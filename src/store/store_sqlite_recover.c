@@ -21,7 +21,7 @@ struct recoverer {
 	struct lost_row *rows;
 	size_t n;
 	struct sq_totals totals;
-	struct sq_outcomes outcomes;
+	struct run_outcomes outcomes;
 	struct recover_result result;
 };
 
@@ -151,7 +151,7 @@ static int recover_row(struct recoverer *re, const struct lost_row *row, struct 
 	re->result.pending += row_status(state) == MESSAGE_PENDING;
 	re->result.unknown += state == MESSAGE_UNKNOWN;
 	re->result.failed += state == MESSAGE_FAILED;
-	sq_outcomes_add(&re->outcomes, row->run, VERDICT_LOST);
+	run_outcomes_add(&re->outcomes, row->run, VERDICT_LOST);
 	return sq_attempt_add(re->c, &attempt, err);
 }
 
@@ -187,7 +187,7 @@ int sq_recover(void *session, const struct recover_request *r, struct recover_re
 		rc = sq_end(s->db, recover_all(&re, err), err);
 	}
 	free(re.rows);
-	sq_outcomes_release(&re.outcomes);
+	run_outcomes_release(&re.outcomes);
 	if (!rc)
 		*ret = re.result;
 	return rc;

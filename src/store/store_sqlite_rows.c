@@ -201,35 +201,14 @@ int sq_attempt_add(struct sq_conn *c, const struct sq_attempt *a, struct error *
 	return sq_run(c, st, err);
 }
 
-void sq_outcomes_add(struct sq_outcomes *o, int64_t run, enum verdict v)
-{
-	size_t i;
-
-	if (!run)
-		return;
-	/* Outcomes of one transaction belong to few runs, mostly the last one seen. */
-	for (i = o->n; i-- > 0;) {
-		if (o->runs[i].run == run) {
-			run_tally_add(&o->runs[i].add, v);
-			return;
-		}
-	}
-	if (o->n == o->cap) {
-		o->cap = o->cap ? 2 * o->cap : 8;
-		o->runs = xreallocarray(o->runs, o->cap, sizeof(*o->runs));
-	}
-	o->runs[o->n] = (struct sq_outcome){.run = run};
-	run_tally_add(&o->runs[o->n++].add, v);
-}
-
 static int by_run(const void *a, const void *b)
 {
-	const struct sq_outcome *x = a, *y = b;
+	const struct run_outcome *x = a, *y = b;
 
 	return (x->run > y->run) - (x->run < y->run);
 }
 
-int sq_outcomes_apply(struct sq_conn *c, struct sq_outcomes *o, struct settle_result *ret,
+int sq_outcomes_apply(struct sq_conn *c, struct run_outcomes *o, struct settle_result *ret,
                       struct error *err)
 {
 	struct run_end end;
@@ -248,12 +227,6 @@ int sq_outcomes_apply(struct sq_conn *c, struct sq_outcomes *o, struct settle_re
 		ret->ended_n += end.run != 0;
 	}
 	return OK;
-}
-
-void sq_outcomes_release(struct sq_outcomes *o)
-{
-	free(o->runs);
-	*o = (struct sq_outcomes){.n = 0};
 }
 
 void sq_message(sqlite3_stmt *st, struct arena *arena, struct message *ret)

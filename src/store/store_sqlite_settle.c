@@ -8,7 +8,7 @@ struct settler {
 	usec_t now;
 	sqlite3_stmt *read, *end, *retry, *release;
 	struct sq_totals totals;
-	struct sq_outcomes outcomes;
+	struct run_outcomes outcomes;
 	int64_t sent;
 	uint32_t applied;
 };
@@ -95,7 +95,7 @@ static int settle_one(struct settler *se, struct settlement *s, struct error *er
 			se->sent++;
 		}
 		if (state == MESSAGE_SENDING)
-			sq_outcomes_add(&se->outcomes, run, s->verdict);
+			run_outcomes_add(&se->outcomes, run, s->verdict);
 	}
 	return s->verdict == VERDICT_RELEASE ? OK : sq_attempt_add(se->c, &attempt, err);
 }
@@ -137,7 +137,7 @@ int sq_settle(void *session, struct settlement *s, size_t n, struct settle_resul
 	if (!rc)
 		rc = settle_all(&se, s, n, &result, err);
 	rc = sq_end(db, rc, err);
-	sq_outcomes_release(&se.outcomes);
+	run_outcomes_release(&se.outcomes);
 	if (!rc)
 		*ret = result;
 	return rc;
