@@ -10,8 +10,11 @@ export async function* readEvents(body) {
 			const { value, done } = await reader.read();
 			if (done)
 				return;
-			const lines = (rest + value).split(/\r\n|\n|\r/);
-			rest = lines.pop();
+			const text = rest + value;
+			// A CR at the end may be half of a CRLF.
+			const whole = text.endsWith("\r") ? text.slice(0, -1) : text;
+			const lines = whole.split(/\r\n|\n|\r/);
+			rest = lines.pop() + text.slice(whole.length);
 			for (const line of lines) {
 				if (line.startsWith(":")) {
 					yield null;

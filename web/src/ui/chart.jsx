@@ -9,6 +9,16 @@ const FONT = "11px system-ui, sans-serif";
 
 const colourOf = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+/** Charts are drawn one at a time, when there is nothing more urgent; returns what calls it off. */
+function whenIdle(work) {
+	if (!window.requestIdleCallback) {
+		const timer = setTimeout(work, 20);
+		return () => clearTimeout(timer);
+	}
+	const request = requestIdleCallback(work, { timeout: 1000 });
+	return () => cancelIdleCallback(request);
+}
+
 /** null for lines that hold their value between two readings. */
 function bridge(values) {
 	let last = null;
@@ -60,17 +70,22 @@ export function Chart({ title, unit, data, series, format, gaps, spread }) {
 		data.times,
 		...series.map((s) => (spread ? bridge(data[s.key]) : data[s.key])),
 	];
+	const latest = useRef(columns);
+	latest.current = columns;
 
 	useEffect(() => {
 		if (empty)
 			return undefined;
-		const u = new uPlot(options(series, format, box.current.clientWidth, setAt), columns(), box.current);
-		plot.current = u;
-		const watch = new ResizeObserver(() => u.setSize({ width: box.current.clientWidth, height: HEIGHT }));
-		watch.observe(box.current);
+		const parent = box.current;
+		const watch = new ResizeObserver(() => plot.current?.setSize({ width: parent.clientWidth, height: HEIGHT }));
+		const cancel = whenIdle(() => {
+			plot.current = new uPlot(options(series, format, parent.clientWidth, setAt), latest.current(), parent);
+			watch.observe(parent);
+		});
 		return () => {
+			cancel();
 			watch.disconnect();
-			u.destroy();
+			plot.current?.destroy();
 			plot.current = null;
 		};
 	}, [empty, isDark]);

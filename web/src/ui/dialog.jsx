@@ -39,10 +39,10 @@ export function Dialog({ title, heading, onClose, children, side, wide }) {
 			onMouseDown={(e) => e.target === ref.current && close.current()}
 		>
 			<div class="dialog-inside">
-				<header class="dialog-head">
+				<div class="dialog-head">
 					<h2 id={id}>{heading ?? title}</h2>
 					<Button kind="quiet" icon="close" label="Close" onClick={() => close.current()} />
-				</header>
+				</div>
 				{children}
 				{openDialogs.value.at(-1) === id && <Toasts />}
 			</div>
@@ -55,10 +55,10 @@ export function Confirm({ title, children, action, kind = "primary", busy, onCon
 	return (
 		<Dialog title={title} onClose={onClose}>
 			<div class="dialog-body">{children}</div>
-			<footer class="dialog-foot">
+			<div class="dialog-foot">
 				<Button onClick={onClose}>Keep as it is</Button>
 				<Button kind={kind} busy={busy} onClick={onConfirm}>{action}</Button>
-			</footer>
+			</div>
 		</Dialog>
 	);
 }

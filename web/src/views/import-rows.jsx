@@ -21,7 +21,7 @@ export const BadRows = ({ state, shown, title }) => (
 			<h2>{title}</h2>
 			<Button small icon="import" onClick={() => download(state)}>Save as a file</Button>
 		</div>
-		<div class="table-wrap limited" tabindex="0" role="region" aria-label={title}>
+		<div class="table-wrap limited" tabindex="0" role="region" aria-label="Bad rows">
 			<table class="table">
 				<thead><tr><th scope="col" class="end">Line</th><th scope="col">Reason</th><th scope="col" class="hide-phone">Row</th></tr></thead>
 				<tbody>

@@ -101,12 +101,13 @@ export function MessageDrawer({ id, onChange, onClose }) {
 	const m = data?.message;
 	return (
 		<Dialog title={`Message ${id}`} side onClose={onClose}
-			heading={<>Message <span class="num">#{id}</span> {m && <span role="status"><Chip state={m.status} /></span>}</>}>
+			heading={<>Message <span class="num">#{id}</span> {m && <Chip state={m.status} />}</>}>
 			<div class="dialog-body drawer-body">
 				{error && (error.status === 404
 					? <p class="muted">There is no message with this number.</p>
 					: <Problem error={error} onRetry={reload} />)}
 				{!data && !error && <Skeleton />}
+				<p class="sr-only" role="status">{m && `The message is ${m.status}.`}</p>
 				{data && (
 					<>
 						{data.explanation && <Explain e={data.explanation} />}

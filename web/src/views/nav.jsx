@@ -79,20 +79,20 @@ function Foot() {
 }
 
 export const Sidebar = () => (
-	<div class="sidebar">
+	<header class="sidebar">
 		<div class="sidebar-head"><Brand /></div>
 		<SchedulerBadge />
 		<nav aria-label="Main"><Links /></nav>
 		<Foot />
-	</div>
+	</header>
 );
 
 export const TopBar = () => (
-	<div class="topbar">
+	<header class="topbar">
 		<Button kind="quiet" icon="menu" label="Menu" aria-haspopup="dialog" onClick={() => { navOpen.value = true; }} />
 		<Brand />
 		<SchedulerBadge />
-	</div>
+	</header>
 );
 
 export function NavDrawer() {

@@ -18,7 +18,7 @@ export const Overview = () => (
 	</>}>
 		<SchedulerCard />
 		<Tiles />
-		<Charts />
+		<div class="charts-place"><Charts /></div>
 		<LiveFeed />
 	</Page>
 );

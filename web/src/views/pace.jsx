@@ -103,10 +103,10 @@ export function PaceDialog() {
 					</Field>
 					{failing > 0 && <Notice kind="warn">Messages can use up their attempts this way and end as failed.</Notice>}
 				</div>
-				<footer class="dialog-foot">
+				<div class="dialog-foot">
 					<Button onClick={close}>Keep as it is</Button>
 					<Button kind="primary" type="submit" busy={busy}>Change the pace</Button>
-				</footer>
+				</div>
 			</form>
 		</Dialog>
 	);

@@ -107,18 +107,16 @@ function Levers({ s }) {
 function Card() {
 	const s = scheduler.value;
 	if (!s)
-		return <section class="card"><Skeleton rows={3} /></section>;
+		return <section class="card scheduler-place"><Skeleton rows={3} /></section>;
 	return (
 		<section class="card scheduler" aria-labelledby="scheduler-title">
 			<Ring s={s} />
 			<div class="scheduler-main">
 				<div class="scheduler-head">
 					<div>
-						<h2 id="scheduler-title">
-							<span class={`state-word ${s.running ? "on" : "off"}`} role="status">
-								{s.running ? "Scheduler is running" : "Scheduler is stopped"}
-							</span>
-						</h2>
+						<div role="status">
+							<h2 id="scheduler-title">{s.running ? "Scheduler is running" : "Scheduler is stopped"}</h2>
+						</div>
 						<p class="muted">
 							{s.intervalSeconds
 								? <>Up to {plural(s.batchSize, "message")} every {s.interval}</>

@@ -1,0 +1,64 @@
+// What the first load costs, over the wire, and that it comes from this server alone.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { BOTH, launch, open, VIEWS } from "./browser.js";
+import { Herald } from "./servers.js";
+
+const MOST = 150_000;
+let herald, browser;
+
+before(async () => {
+	herald = await Herald.start();
+	browser = await launch();
+});
+after(async () => {
+	await browser?.close();
+	await herald?.stop();
+});
+
+/** What the first load brings of pages and assets (not of the API), as the browser's network layer counts it. */
+async function weigh() {
+	const { page, context, close } = await open(browser, `${herald.url}/livez`, { keys: BOTH });
+	const cdp = await context.newCDPSession(page);
+	const files = new Map();
+	let total = 0;
+	await cdp.send("Network.enable");
+	cdp.on("Network.responseReceived", ({ requestId, response }) => files.set(requestId, response));
+	cdp.on("Network.loadingFinished", ({ requestId, encodedDataLength }) => {
+		if (!new URL(files.get(requestId).url).pathname.startsWith("/api/"))
+			total += encodedDataLength;
+	});
+	await page.goto(herald.url);
+	await VIEWS.overview(page);
+	await page.locator(".chart").first().waitFor();
+	return { total, files: [...files.values()], close };
+}
+
+test("the first load, up to the overview with its charts, is at most 150 kB", async (t) => {
+	const { total, files, close } = await weigh();
+	t.diagnostic(`${total} bytes`);
+	assert.ok(total > 10_000 && total <= MOST, `${total} bytes`);
+	for (const f of files.filter((r) => /\.(js|css)$/.test(new URL(r.url).pathname)))
+		assert.match(f.headers["content-encoding"] ?? f.headers["Content-Encoding"] ?? "", /gzip|br|zstd/, f.url);
+	await close();
+});
+
+test("the pages forbid what they do not need", async () => {
+	const answer = await fetch(herald.url);
+	const policy = answer.headers.get("content-security-policy");
+	assert.equal(answer.status, 200);
+	assert.match(policy, /default-src 'none'/);
+	assert.match(policy, /script-src 'self'(;|$)/);
+	assert.match(policy, /style-src 'self'(;|$)/);
+	assert.doesNotMatch(policy, /unsafe/);
+	const html = await answer.text();
+	assert.doesNotMatch(html, /<script(?![^>]*\ssrc=)|<style|\sstyle=|\son\w+=/i);
+	assert.equal(answer.headers.get("set-cookie"), null);
+});
+
+test("assets may be kept for ever, the page itself may not", async () => {
+	const page = await fetch(herald.url);
+	const asset = /\/assets\/[^"]+\.js/.exec(await page.text())[0];
+	assert.match((await fetch(herald.url + asset)).headers.get("cache-control"), /immutable/);
+	assert.doesNotMatch(page.headers.get("cache-control"), /immutable/);
+});
