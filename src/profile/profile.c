@@ -57,6 +57,9 @@ static enum handled handle_document(struct request *r, struct store_session *c m
 static const struct route common_rows[] = {
 	PROFILE_ROUTE(GET, PROFILE_OPENAPI_PATH, handle_document, OPEN, NONE, INLINE, "getProfileOpenApi", "Operation",
 	              "The document of the profile's routes", NULL, NULL, 200, "OpenApi", "431"),
+	/* The explorer shows what lies beside it. */
+	PROFILE_ROUTE(GET, "/swagger/openapi.json", handle_document, OPEN, NONE, INLINE, NULL, NULL, NULL, NULL, NULL, 200,
+	              NULL, NULL),
 };
 
 char *profile_messages_url(const struct profile *p, const struct config *cfg)

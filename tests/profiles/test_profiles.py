@@ -3,6 +3,7 @@ import datetime
 import json
 import re
 import time
+import urllib.parse
 
 import pytest
 
@@ -194,7 +195,7 @@ def routes_of(name):
     """(method, path) of every route that answered as a route should."""
     return sorted({tuple(what.partition("?")[0].split(" ")) for row in SPECS[name]["routes"]
                    for what, expected in row.items()
-                   if not what.startswith(("send", "HEAD")) and expected[0] in (200, 400, 500)})
+                   if not what.startswith(("send", "HEAD", "GET /swagger")) and expected[0] in (200, 400, 500)})
 
 
 def test_without_a_profile_they_are_not_there(tmp_path):
@@ -219,7 +220,7 @@ def test_closed_when_asked_to(name, tmp_path):
     try:
         one.start()
         for method, path in routes_of(name):
-            if path == "/profile/openapi.json" or path.endswith("/health"):
+            if path.endswith(("/openapi.json", "/health")):
                 continue
             client, path = (h.Client(second) if path.startswith("second:") else one.api), plain(path)
             refused = client.request(method, path, key=None)
@@ -233,6 +234,22 @@ def test_closed_when_asked_to(name, tmp_path):
 
 
 OPEN = "the routes of the profile are open to everybody who reaches the port; PROFILE_AUTH=required closes them with herald's keys"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_explorer(name, scenes):
+    """Where the original had it, with the document of the profile's routes beside it."""
+    api = scenes(name).herald.api
+    for path in SPECS[name]["explorer"]:
+        answer = api.get(path, key=None)
+        if answer.status == 404 and b"Not found" not in answer.body:
+            pytest.skip("this build has no pages")
+        for _ in range(answer.status in (301, 302, 307, 308)):
+            path = urllib.parse.urljoin(path, answer.headers["Location"])
+            answer = api.get(path, key=None)
+        assert answer.status == 200 and answer.headers["Content-Type"].startswith("text/html"), (path, answer)
+        document = api.get(urllib.parse.urljoin(path, "openapi.json"), key=None)
+        assert document.body == api.get("/profile/openapi.json", key=None).body
 
 
 @pytest.mark.parametrize("name", NAMES)
