@@ -42,7 +42,7 @@ const struct profile_context *profile_context(const struct request *r)
 	return handler_profile(r);
 }
 
-static enum handled handle_document(struct request *r, struct store_session *c maybe_unused)
+enum handled profile_handle_document(struct request *r, struct store_session *c maybe_unused)
 {
 	const struct profile_context *x = profile_context(r);
 
@@ -55,11 +55,10 @@ static enum handled handle_document(struct request *r, struct store_session *c m
 
 /* What every profile has. */
 static const struct route common_rows[] = {
-	PROFILE_ROUTE(GET, PROFILE_OPENAPI_PATH, handle_document, OPEN, NONE, INLINE, "getProfileOpenApi", "Operation",
+	PROFILE_ROUTE(GET, PROFILE_OPENAPI_PATH, profile_handle_document, OPEN, NONE, INLINE, "getProfileOpenApi", "Operation",
 	              "The document of the profile's routes", NULL, NULL, 200, "OpenApi", "431"),
 	/* The explorer shows what lies beside it. */
-	PROFILE_ROUTE(GET, "/swagger/openapi.json", handle_document, OPEN, NONE, INLINE, NULL, NULL, NULL, NULL, NULL, 200,
-	              NULL, NULL),
+	PROFILE_EXPLORER_ROW("/swagger/openapi.json", profile_handle_document),
 };
 
 char *profile_messages_url(const struct profile *p, const struct config *cfg)

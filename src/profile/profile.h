@@ -30,6 +30,7 @@
 
 #include "adopt.h"
 #include "config.h"
+#include "handle_pages.h"
 #include "handler.h"
 #include "http.h"
 #include "preset.h"
@@ -69,6 +70,16 @@ struct profile {
 		.body = BODY_##kind, .place = PLACE_##where, .operation_id = op, .tag = t, .summary = sum,   \
 		.parameters = params, .request = req, .success = ok, .response = resp, .answers = more,      \
 	}
+
+/* The rows of an explorer at `place`, with the document of the profile's routes. */
+#define PROFILE_EXPLORER_ROW(path, handler)                                                                  \
+	PROFILE_ROUTE(GET, path, handler, OPEN, NONE, INLINE, NULL, NULL, NULL, NULL, NULL, 200, NULL, NULL)
+#define PROFILE_EXPLORER(place)                                                                              \
+	PROFILE_EXPLORER_ROW(place "/openapi.json", profile_handle_document),                                \
+		PROFILE_EXPLORER_ROW(place, handle_explorer_folder),                                         \
+		PROFILE_EXPLORER_ROW(place "/", handle_explorer),                                            \
+		PROFILE_EXPLORER_ROW(place "/{file}", handle_explorer)
+handler_fn profile_handle_document;
 
 /* Ended by NULL, for config_load(). */
 const struct config_preset *const *profile_presets(void);

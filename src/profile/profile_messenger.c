@@ -237,6 +237,7 @@ static const struct route api_rows[] = {
 	              "Mark a message sent", "Message", NULL, 200, "Done", "431 500 503"),
 	PROFILE_ROUTE(GET, "/messenger/health", health, OPEN, NONE, INLINE, "getMessengerHealth", "Health", "Health", NULL,
 	              NULL, 200, "Text", "431"),
+	PROFILE_EXPLORER("/messenger/swagger"),
 };
 
 /* --- the job scheduler ------------------------------------------------------------------------------------ */
@@ -293,6 +294,7 @@ static const struct route job_rows[] = {
 	              "Job scheduler", "Whether the job works", NULL, NULL, 200, "Done", "431 500 503"),
 	PROFILE_ROUTE(GET, "/job-scheduler/health", health, OPEN, NONE, INLINE, "getJobSchedulerHealth", "Health", "Health",
 	              NULL, NULL, 200, "Text", "431"),
+	PROFILE_EXPLORER("/job-scheduler/swagger"),
 };
 
 /* --- how it is configured --------------------------------------------------------------------------------- */
@@ -339,6 +341,24 @@ static const struct preset_file file = {
 	.select_allowed = "local test",
 };
 
+/* --- its collection ------------------------------------------------------------------------------------------ */
+
+static const struct adopt_status statuses[] = {
+	{"pending", MESSAGE_PENDING},
+	{"sent", MESSAGE_SENT},
+	{"failed", MESSAGE_FAILED},
+	{"invalid", MESSAGE_INVALID},
+	{0},
+};
+
+static const struct adopt_map collection = {
+	.table = "messages",
+	.columns = {[ADOPT_ID] = "_id", [ADOPT_PHONE] = "to", [ADOPT_CONTENT] = "content", [ADOPT_STATUS] = "status",
+	            [ADOPT_CREATED_AT] = "created_at", [ADOPT_UPDATED_AT] = "updated_at", [ADOPT_SENT_AT] = "sent_at",
+	            [ADOPT_FAILED_AT] = "failed_to_sent_at"},
+	.statuses = statuses,
+};
+
 const struct profile profile_messenger = {
 	.preset = {.name = "messenger", .values = values, .file = &file},
 	.listeners = {
@@ -353,4 +373,5 @@ const struct profile profile_messenger = {
 	.summary = "The messenger API and its job scheduler; served by herald.",
 	.schemas = schemas,
 	.schemas_len = sizeof(schemas),
+	.adopt = &collection,
 };

@@ -2,6 +2,7 @@
  * A foreign collection of MongoDB. One cursor reads it in order; there is no moment that all of it is of, unless
  * the server is a replica set of version 5 or later, so its owner should not write meanwhile.
  */
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "alloc.h"
@@ -14,6 +15,7 @@ struct reader {
 	mongoc_client_t *client;
 	mongoc_collection_t *collection;
 	mongoc_cursor_t *cursor;
+	bool over; /* asked once more, a cursor at its end calls that an error */
 };
 
 static void close_table(void *reader)
@@ -118,7 +120,11 @@ static int next_rows(void *reader, const struct foreign_table *table, struct for
 	bson_iter_t it;
 	size_t i;
 
-	while (page->n < FOREIGN_ROWS_MAX && mongoc_cursor_next(r->cursor, &doc)) {
+	while (!r->over && page->n < FOREIGN_ROWS_MAX) {
+		if (!mongoc_cursor_next(r->cursor, &doc)) {
+			r->over = true;
+			return mongoc_cursor_error(r->cursor, &e) ? fail(&e, err) : OK;
+		}
 		for (i = 0; i < table->columns_n; i++) {
 			struct foreign_cell *cell = &page->rows[page->n][i];
 
@@ -132,7 +138,7 @@ static int next_rows(void *reader, const struct foreign_table *table, struct for
 		}
 		page->n++;
 	}
-	return mongoc_cursor_error(r->cursor, &e) ? fail(&e, err) : OK;
+	return OK;
 }
 
 const struct foreign_driver foreign_mongo = {open_table, next_rows, close_table};

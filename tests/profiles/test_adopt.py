@@ -1,4 +1,5 @@
 """`herald adopt`: the tables of the originals, as these leave them, become messages of herald's."""
+import datetime
 import json
 import pathlib
 import subprocess
@@ -12,6 +13,7 @@ for folder in ("integration", "servers"):
     sys.path.insert(0, str(ROOT / "tests" / folder))
 
 import herald as h
+import mongo_client
 import servers
 
 UUIDS = [str(uuid.UUID(int=(0xfeed << 112) + (n * 7919 % 1000) * 2**60 + n)) for n in range(1000)]
@@ -119,8 +121,11 @@ def receiver():
 @pytest.fixture
 def adopt(tmp_path, database_servers):
     class Adoption:
-        def __init__(self, profile):
-            self.original = Original(profile, database_servers(PROFILES[profile]["server"]))
+        def __init__(self, profile, original=None):
+            if original:
+                self.original = original(database_servers("mongodb"))
+            else:
+                self.original = Original(profile, database_servers(PROFILES[profile]["server"]))
             self.profile = profile
             self.herald = h.Herald(tmp_path, HERALD_PROFILE=profile, MESSAGE_SEND_INTERVAL="100ms",
                                    AUTO_START_SCHEDULER="true", SEED_DATA="false")
@@ -142,12 +147,63 @@ def adopt(tmp_path, database_servers):
             return sorted(listed, key=lambda m: m["id"])
     made = []
 
-    def make(profile):
-        made.append(Adoption(profile))
+    def make(profile, original=None):
+        made.append(Adoption(profile, original))
         return made[-1]
     yield make
     for one in made:
         one.herald.cleanup()
+
+
+class Collection:
+    """The messages of the original messenger, a document each."""
+
+    def __init__(self, server):
+        self.server, self.name = server, "original_messenger"
+        mongo_client.command(server.port, self.name, dropDatabase=1)
+        base = datetime.datetime(2024, 3, 1, 10, tzinfo=datetime.timezone.utc)
+        minute = datetime.timedelta(minutes=1)
+        self.ids = [f"65e1a3c0{n:016x}" for n in (4, 3, 2, 1)]
+        for n, (status, sent, failed, to) in enumerate((("sent", base + 2 * minute, None, "+905551111111"),
+                                                        ("failed", None, base + 3 * minute, "+905551111112"),
+                                                        ("invalid", None, None, "555"),
+                                                        ("pending", None, None, "+905551111114"))):
+            self.add(self.ids[n], to, f"message {n}", status, base + n * minute, sent, failed)
+
+    def add(self, id, to, content, status, created_at, sent_at=None, failed_at=None):
+        mongo_client.command(self.server.port, self.name, insert="messages", documents=[{
+            "_id": mongo_client.ObjectId(id), "to": to, "content": content, "status": status, "sent_at": sent_at,
+            "failed_to_sent_at": failed_at, "created_at": created_at, "updated_at": created_at}])
+
+    def contents(self):
+        return mongo_client.command(self.server.port, self.name, find="messages")["cursor"]["firstBatch"]
+
+    @property
+    def url(self):
+        return f"mongodb://127.0.0.1:{self.server.port}/{self.name}"
+
+
+def test_adopt_messenger(adopt, receiver):
+    a = adopt("messenger", Collection)
+    before = a.original.contents()
+    assert len(before) == 4
+    assert a() == (4, 0, 0)
+    messages = a.messages()
+    assert [m["status"] for m in messages] == ["sent", "failed", "invalid", "pending"]
+    assert [m["content"] for m in messages] == [f"message {n}" for n in range(4)]
+    assert [m["metadata"]["originalId"] for m in messages] == a.original.ids
+    assert messages[0]["createdAt"] == "2024-03-01T10:00:00.000Z" and messages[0]["sentAt"] == "2024-03-01T10:02:00.000Z"
+    assert messages[1]["lastError"] and messages[2]["lastError"]
+    assert a() == (0, 4, 0)
+    assert a.original.contents() == before
+    a.original.add("65e1a3c0" + "f" * 16, "+905551111115", "later", "pending",
+                   datetime.datetime.now(datetime.timezone.utc))
+    assert a() == (1, 4, 0)
+    a.herald.start(ROLE="all", HERALD_PROFILE="messenger", WEBHOOK_URL=receiver.url, WEBHOOK_SUCCESS="202",
+                   SERVER_SECOND_PORT=h.free_port())
+    h.eventually(lambda: len(receiver.requests) >= 2, what="what was pending")
+    a.herald.stop()
+    assert sorted(r.json["content"] for r in receiver.requests) == ["later", "message 3"]
 
 
 @pytest.mark.parametrize("profile", PROFILES)

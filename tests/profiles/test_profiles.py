@@ -239,8 +239,9 @@ OPEN = "the routes of the profile are open to everybody who reaches the port; PR
 @pytest.mark.parametrize("name", NAMES)
 def test_explorer(name, scenes):
     """Where the original had it, with the document of the profile's routes beside it."""
-    api = scenes(name).herald.api
-    for path in SPECS[name]["explorer"]:
+    scene = scenes(name)
+    for place in SPECS[name]["explorer"]:
+        api, path = client_for(scene.place, scene.herald, place), plain(place)
         answer = api.get(path, key=None)
         if answer.status == 404 and b"Not found" not in answer.body:
             pytest.skip("this build has no pages")
