@@ -42,6 +42,20 @@ const struct profile_context *profile_context(const struct request *r)
 	return handler_profile(r);
 }
 
+static void write_document(const struct profile *p, const struct config *cfg, const struct profile_listener *only,
+                           const char *version, struct buf *out);
+
+/* The listener whose rows have this one; NULL: none in particular. */
+static const struct profile_listener *listener_of(const struct profile *p, const struct route *route)
+{
+	for (size_t i = 0; i < p->listeners_n; i++)
+		for (size_t n = 0; n < p->listeners[i].n; n++)
+			if (p->listeners[i].rows[n].pattern == route->pattern)
+				return &p->listeners[i];
+	return NULL;
+}
+
+/* An explorer beside a listener's routes shows those: what the page asks for goes to where the page came from. */
 enum handled profile_handle_document(struct request *r, struct store_session *c maybe_unused)
 {
 	const struct profile_context *x = profile_context(r);
@@ -49,7 +63,7 @@ enum handled profile_handle_document(struct request *r, struct store_session *c 
 	if (!handler_no_query(r))
 		return HANDLED_DONE;
 	r->answer.status = 200;
-	profile_openapi(x->profile, x->cfg, HERALD_VERSION, &r->answer.body);
+	write_document(x->profile, x->cfg, listener_of(x->profile, r->route), HERALD_VERSION, &r->answer.body);
 	return HANDLED_DONE;
 }
 
@@ -79,6 +93,11 @@ bool profile_is_open(const struct profile *p, const struct config *cfg)
 	return p->open && cfg->profile_auth == CONFIG_PROFILE_OPEN;
 }
 
+static bool plays(const struct profile_listener *l, enum config_role role)
+{
+	return !l->roles || l->roles & 1U << role;
+}
+
 size_t profile_listen(const struct profile *p, const struct config *cfg,
                       struct route_source sources[PROFILE_SOURCES_MAX],
                       struct http_listener ret[PROFILE_LISTENERS_MAX])
@@ -88,7 +107,7 @@ size_t profile_listen(const struct profile *p, const struct config *cfg,
 	for (size_t i = 0; i < p->listeners_n; i++) {
 		const struct profile_listener *l = &p->listeners[i];
 
-		if (l->roles && !(l->roles & 1U << cfg->role))
+		if (!plays(l, cfg->role))
 			continue;
 		ret[n] = (struct http_listener){
 			.port = (int)(l->second ? cfg->second_port : cfg->server_port),
@@ -110,7 +129,8 @@ size_t profile_listen(const struct profile *p, const struct config *cfg,
 	return n;
 }
 
-void profile_openapi(const struct profile *p, const struct config *cfg, const char *version, struct buf *out)
+static void write_document(const struct profile *p, const struct config *cfg, const struct profile_listener *only,
+                           const char *version, struct buf *out)
 {
 	struct route_table all = {0};
 
@@ -118,8 +138,12 @@ void profile_openapi(const struct profile *p, const struct config *cfg, const ch
 		http_openapi(out, version);
 		return;
 	}
-	for (size_t i = 0; i < p->listeners_n; i++)
-		route_table_add(&all, &(struct route_source){.rows = p->listeners[i].rows, .n = p->listeners[i].n});
+	for (size_t i = 0; i < p->listeners_n; i++) {
+		const struct profile_listener *l = &p->listeners[i];
+
+		if (only ? l == only : plays(l, cfg->role))
+			route_table_add(&all, &(struct route_source){.rows = l->rows, .n = l->n});
+	}
 	http_openapi_of(out, &(struct http_document){
 				     .title = p->title,
 				     .version = version,
@@ -131,4 +155,9 @@ void profile_openapi(const struct profile *p, const struct config *cfg, const ch
 				     .schemas_len = p->schemas_len,
 			     });
 	route_table_release(&all);
+}
+
+void profile_openapi(const struct profile *p, const struct config *cfg, const char *version, struct buf *out)
+{
+	write_document(p, cfg, NULL, version, out);
 }

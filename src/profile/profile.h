@@ -109,8 +109,8 @@ char *profile_messages_url(const struct profile *p, const struct config *cfg) __
 /* Whether its routes are open to everybody with this configuration. */
 bool profile_is_open(const struct profile *p, const struct config *cfg);
 
-/* The OpenAPI document of the profile's own routes, which its servers have at PROFILE_OPENAPI_PATH; of a profile without
- * any, herald's. */
+/* The OpenAPI document of the profile's own routes in the configured role, which its servers have at
+ * PROFILE_OPENAPI_PATH; of a profile without any, herald's. */
 #define PROFILE_OPENAPI_PATH "/profile/openapi.json"
 void profile_openapi(const struct profile *p, const struct config *cfg, const char *version, struct buf *out);
 

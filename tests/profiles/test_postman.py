@@ -46,14 +46,15 @@ def newman():
     return run
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n != "messenger"])
+@pytest.mark.parametrize("name", NAMES)
 def test_newman(name, newman, tmp_path):
     sink = h.Sink()
-    profile = {} if name == "herald" else {"HERALD_PROFILE": name}
+    second = h.free_port()
+    profile = {} if name == "herald" else {"HERALD_PROFILE": name, "SERVER_SECOND_PORT": second}
     herald = h.Herald(tmp_path, WEBHOOK_URL=sink.url, SEED_DATA="true", WEBHOOK_SUCCESS="200-299", **profile)
     try:
         herald.start()
-        stats = newman(name, herald)
+        stats = newman(name, herald, ["--env-var", f"secondUrl=http://127.0.0.1:{second}"])
         assert stats["requests"]["failed"] == 0 and stats["assertions"]["failed"] == 0
         # Each request has its assertions.
         assert stats["assertions"]["total"] >= 2 * stats["requests"]["total"] > 0
