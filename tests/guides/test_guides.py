@@ -7,8 +7,10 @@ beyond. In a page,
     ```text     behind it is what it printed; … stands for anything, on a line of its own for any lines
     `name`:     before any other block makes a file of it
     <!-- needs: postgres -->    gives the page a database in $DATABASE_URL
+    <!-- needs: originals -->   gives it the tables of the systems that herald stands in for
 """
 import base64
+import ctypes
 import hmac
 import http.client
 import json
@@ -16,6 +18,7 @@ import os
 import pathlib
 import re
 import secrets
+import shlex
 import signal
 import socket
 import subprocess
@@ -25,10 +28,11 @@ import time
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-for folder in ("integration", "servers"):
+for folder in ("integration", "servers", "profiles", "guides"):
     sys.path.insert(0, str(ROOT / "tests" / folder))
 
 import herald as h
+import originals
 
 BIN = os.environ["HERALD_BIN"]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "guides").glob("*.md"))]
@@ -59,22 +63,21 @@ def pattern(expected):
 class Session:
     """bash in namespaces of its own: they take all that was started in them along when they end."""
 
-    def __init__(self, folder, environment):
+    def __init__(self, folder):
         bin_folder = folder / ".bin"
         bin_folder.mkdir()
         (bin_folder / "herald").symlink_to(BIN)
         (folder / "build").mkdir()
         (folder / "build" / "herald").symlink_to(BIN)
         env = {"PATH": f"{bin_folder}:{os.environ['PATH']}", "HOME": str(folder), "LANG": "C.UTF-8",
-               "MONGOC_DISABLE_SHM": "1", "GOCACHE": os.environ.get("GOCACHE", "/tmp/herald-gocache"), **environment}
+               "MONGOC_DISABLE_SHM": "1", "GOCACHE": os.environ.get("GOCACHE", "/tmp/herald-gocache")}
         who = [] if os.geteuid() == 0 else ["--map-root-user"]
         self.folder = folder
         self.errors = open(folder / ".stderr", "w+", encoding="utf-8")
         self.shell = subprocess.Popen(
             ["unshare", *who, "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "bash", "--norc"],
             cwd=folder, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True)
-        self.listening = 0
-        self.n = 0
+        self.listening = self.before = self.n = 0
         self.run("set -e -m -o pipefail\nip link set lo up\n")
 
     def run(self, body):
@@ -106,13 +109,20 @@ class Session:
     def too_long(self, *_):
         self.fail(f"block {self.n} has not ended after {PATIENCE} s")
 
+    def sockets(self):
+        """How many of the page's network listen."""
+        table = pathlib.Path(f"/proc/{self.inner()}/net/tcp").read_text().splitlines()[1:]
+        return sum(line.split()[3] == "0A" for line in table)
+
+    def inner(self):
+        """The pid of the first process inside."""
+        return int(pathlib.Path(f"/proc/{self.shell.pid}/task/{self.shell.pid}/children").read_text().split()[0])
+
     def wait_for_servers(self, body):
         """A reader does not type as quickly as this: what was put into the background shall listen."""
         self.listening += len(re.findall(r" &$", body, re.M))
-        inner = int(pathlib.Path(f"/proc/{self.shell.pid}/task/{self.shell.pid}/children").read_text().split()[0])
         while True:
-            table = pathlib.Path(f"/proc/{inner}/net/tcp").read_text().splitlines()[1:]
-            if sum(line.split()[3] == "0A" for line in table) >= self.listening:
+            if self.sockets() >= self.before + self.listening:
                 return
             if time.monotonic() > self.deadline:
                 self.fail(f"what was started does not listen:\n{body}")
@@ -133,25 +143,40 @@ class Session:
         self.errors.close()
 
 
-@pytest.fixture
-def environment(request):
-    """What the page says that it needs."""
-    text = request.getfixturevalue("page").read_text()
-    if "<!-- needs: postgres -->" not in text:
-        yield {}
-        return
-    import servers
-    # Reached through a socket in a folder, which a network of its own does not hide.
-    with servers.Postgres(options=["unix_socket_directories=/tmp"]) as server:
-        yield {"DATABASE_URL": f"postgresql://{servers.USER}:{servers.PASSWORD}@%2Ftmp:{server.port}"
-                               f"/{servers.DATABASE}"}
+def enter(pid):
+    """This thread, and what it starts from here on, into the network of that process."""
+    fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).setns(fd, 0x40000000):
+            raise OSError(ctypes.get_errno(), "setns")
+    finally:
+        os.close(fd)
 
 
 @pytest.fixture
-def session(environment, tmp_path):
-    one = Session(tmp_path, environment)
-    yield one
-    one.end()
+def session(page, tmp_path):
+    needs = re.findall(r"<!-- needs: (\w+) -->", page.read_text())
+    if needs and os.geteuid() != 0:
+        pytest.skip("starting servers in the network of a page needs root")
+    for need in needs:
+        originals.prepare(need)  # what has to be fetched is fetched in the machine's own network
+    one = Session(tmp_path)
+    started, home = [], os.open("/proc/self/ns/net", os.O_RDONLY)
+    try:
+        if needs:
+            enter(one.inner())
+        for need in needs:
+            variables = originals.start(need, started)
+            one.before = one.sockets()
+            one.run("".join(f"export {k}={shlex.quote(v)}\n" for k, v in variables.items()))
+        yield one
+    finally:
+        for server in started:
+            server.close()
+        if needs:
+            ctypes.CDLL(None).setns(home, 0x40000000)
+        os.close(home)
+        one.end()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
