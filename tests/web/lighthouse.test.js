@@ -31,7 +31,7 @@ async function scores(hash, keys) {
 				sessionStorage.setItem("herald.keys", JSON.stringify(k));
 		}, keys);
 	const { lhr } = await lighthouse(herald.url + hash, {
-		onlyCategories: CATEGORIES, disableStorageReset: true, logLevel: "error", maxWaitForLoad: 20000,
+		onlyCategories: CATEGORIES, disableStorageReset: true, logLevel: "error", maxWaitForLoad: 5000,
 	}, undefined, page);
 	await page.close();
 	if (lhr.runtimeError)
