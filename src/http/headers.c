@@ -107,6 +107,10 @@ void headers_take(struct headers *h, const char *name, size_t name_len, const ch
 		h->host = value;
 	} else if (NAME_IS("origin")) {
 		h->origin = value;
+	} else if (NAME_IS("referer")) {
+		h->referer = value;
+	} else if (NAME_IS("sec-fetch-site")) {
+		h->fetch_site = value;
 	} else if (NAME_IS("expect")) {
 		h->expects_continue = true;
 	} else if (NAME_IS("accept-encoding")) {

@@ -17,7 +17,7 @@ struct headers {
 	uint64_t content_length; /* 0 when chunked */
 	bool has_content_length, chunked;
 	bool has_body; /* or may have one, when malformed */
-	const char *host, *origin; /* NULL: none */
+	const char *host, *origin, *referer, *fetch_site; /* NULL: none */
 	size_t hosts;
 	bool encodings; /* Accept-Encoding is there */
 	bool expects_continue;

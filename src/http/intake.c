@@ -295,6 +295,25 @@ static bool is_probe(const struct route *route)
 	return route->tag && route->access == ACCESS_OPEN && strcmp(route->tag, "Operation") == 0;
 }
 
+/* A GET with a key is none that a page of another site can send: it would have to ask for the header first. */
+static bool is_change(const struct request *r)
+{
+	return r->route->turns || (r->method != METHOD_GET && r->method != METHOD_HEAD);
+}
+
+/* Whether a page of another site has made a browser send this. Origin comes with what a script or a form sends;
+ * images and links have Sec-Fetch-Site, or, where the browser does not trust the connection, only Referer. */
+static bool is_foreign(const struct site *site, const struct headers *in)
+{
+	const char *host = in->host ? in->host : "";
+
+	if (in->origin)
+		return !site_is_own(site, in->origin, host);
+	if (in->fetch_site && (strcmp(in->fetch_site, "same-origin") == 0 || strcmp(in->fetch_site, "none") == 0))
+		return false;
+	return in->referer ? !site_is_own(site, in->referer, host) : in->fetch_site != NULL;
+}
+
 /* Keeps out what a browser sends on behalf of other sites; false: it is refused. */
 static bool check_site(struct request *r, const struct headers *in)
 {
@@ -304,8 +323,7 @@ static bool check_site(struct request *r, const struct headers *in)
 	/* Without a Host it is HTTP/1.0, which no browser speaks. */
 	if (in->host && !is_probe(r->route) && !site_host_allowed(&h->site, in->host, loopback))
 		answer_error(&r->answer, API_FOREIGN_HOST);
-	else if (in->origin && r->method != METHOD_GET && r->method != METHOD_HEAD && !r->route->cors &&
-	         !site_is_own(&h->site, in->origin, in->host ? in->host : ""))
+	else if (!r->route->cors && is_change(r) && is_foreign(&h->site, in))
 		answer_error(&r->answer, API_FOREIGN_ORIGIN);
 	return !r->answer.status;
 }

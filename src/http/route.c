@@ -87,6 +87,7 @@ void route_table_add(struct route_table *t, const struct route_source *s)
 		r->listeners = s->listeners;
 		r->cors = s->cors;
 		r->shape_error = s->shape_error;
+		r->turns = s->open && r->access == ACCESS_SCHEDULER;
 		if (s->open)
 			r->access = ACCESS_OPEN;
 	}

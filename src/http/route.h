@@ -62,6 +62,7 @@ struct route {
 	/* Filled in from its source: what holds for all of them. */
 	error_shape_fn *shape_error;
 	bool cors;
+	bool turns; /* starts or stops, by whatever method, for anybody who asks: see route_source.open */
 	unsigned listeners;
 };
 

@@ -125,14 +125,20 @@ bool site_host_allowed(const struct site *s, const char *host, bool loopback)
 	       (strlen(s->own) == len && strncasecmp(s->own, host, len) == 0);
 }
 
-bool site_is_own(const struct site *s, const char *origin, const char *host)
+bool site_is_own(const struct site *s, const char *url, const char *host)
 {
-	const char *authority = strstr(origin, "://");
+	const char *start = strstr(url, "://");
+	char authority[HOST_MAX + sizeof(":65535")];
 	size_t len;
 
-	if (!authority)
+	if (!start)
 		return false; /* "null": a sandbox, a file */
-	authority += 3;
+	start += 3;
+	len = strcspn(start, "/?#");
+	if (len >= sizeof(authority))
+		return false;
+	memcpy(authority, start, len);
+	authority[len] = '\0';
 	if (strcasecmp(authority, host) == 0)
 		return true;
 	len = host_length(authority);

@@ -1,7 +1,8 @@
 /*
  * Which sites may talk to this server through somebody's browser. A page of another site can make a browser send a
- * request here; it tells by Origin. And a name of another site can be made to point here (DNS rebinding), so that its
- * pages count as ours; the browser tells by Host. Pure; thread-safe. Foreign bytes come in here.
+ * request here; it tells by Origin, Referer or Sec-Fetch-Site. And a name of another site can be made to point here
+ * (DNS rebinding), so that its pages count as ours; the browser tells by Host. Pure; thread-safe. Foreign bytes come
+ * in here.
  */
 #ifndef HERALD_SITE_H
 #define HERALD_SITE_H
@@ -33,9 +34,9 @@ void site_release(struct site *s);
  */
 bool site_host_allowed(const struct site *s, const char *host, bool loopback);
 
-/* Whether a page of `origin` (an Origin header) is one of the server that was asked for as `host`: the same host
+/* Whether the page of `url` (an Origin or Referer header) is one of the server that was asked for as `host`: the same host
  * and port, or, behind a proxy that changes Host, a name of the list. The scheme may differ, for TLS ends at
  * proxies. */
-bool site_is_own(const struct site *s, const char *origin, const char *host);
+bool site_is_own(const struct site *s, const char *url, const char *host);
 
 #endif

@@ -53,6 +53,65 @@ def test_a_foreign_page_changes_nothing(herald, origin):
         assert ask(h, "POST", "/api/v1/scheduler/stop", Origin=own, x_ins_auth_key=SCHEDULER_KEY)[0] == 200
 
 
+ELSEWHERE = [{"Sec_Fetch_Site": "cross-site"}, {"Sec_Fetch_Site": "same-site"}, {"Sec_Fetch_Site": ""},
+             {"Referer": "http://evil.example/x.html"}, {"Referer": "http://evil.example/?://{host}"},
+             {"Referer": "http://evil.example/", "Sec_Fetch_Site": "cross-site"}, {"Referer": "about:blank"},
+             {"Referer": "http://{host}@evil.example/"}, {"Referer": "http://" + "a" * 400 + "/"},
+             {"Origin": "null", "Sec_Fetch_Site": "none"}, {"Origin": "http://evil.example", "Referer": "http://{host}/"}]
+HERE = [{}, {"Sec_Fetch_Site": "none"}, {"Sec_Fetch_Site": "same-origin", "Referer": "http://behind-a-proxy.example/"},
+        {"Referer": "http://{host}/a/page?x=http://evil.example/"}, {"Referer": "https://{host}"},
+        {"Referer": "http://{host}/", "Sec_Fetch_Site": "same-site"}, {"Origin": "http://{host}"}]
+
+
+def marked(h, headers):
+    return {k: v.replace("{host}", f"127.0.0.1:{h.port}") for k, v in headers.items()}
+
+
+@pytest.mark.parametrize("name,start,stop", [
+    ("auto-sender", "/api/v1/messages/start", "/api/v1/messages/stop"),
+    ("auto-sender", "/messages/start", "/messages/stop"),
+    ("message-sender", "/process_message?command=start", "/process_message?command=stop"),
+])
+def test_an_image_in_a_foreign_page_starts_nothing(herald, name, start, stop):
+    """Where a profile's original started and stopped by GET and asked for no key."""
+    h = herald(HERALD_PROFILE=name, AUTO_START_SCHEDULER="false", DATABASE_URL="memory:")
+    for headers in ELSEWHERE:
+        for method in ("GET", "HEAD"):
+            status, answer = ask(h, method, start, **marked(h, headers))
+            assert status == 403, (headers, answer)
+            if method == "GET":
+                assert answer["code"] == 403001
+    assert h.status()["running"] is False
+    for headers in HERE:
+        assert ask(h, "GET", start, **marked(h, headers))[0] == 200, headers
+        assert h.status()["running"] is True
+        assert ask(h, "GET", stop, **marked(h, headers))[0] == 200, headers
+    # What reads gives nothing away that a page could see, and is left alone.
+    assert ask(h, "GET", "/messages", Sec_Fetch_Site="cross-site")[0] == 200
+
+
+def test_the_marks_count_for_all_that_changes(herald):
+    h = herald(AUTO_START_SCHEDULER="false")
+    for headers in ELSEWHERE:
+        status, answer = ask(h, "POST", "/api/v1/scheduler/start", x_ins_auth_key=SCHEDULER_KEY, **marked(h, headers))
+        assert (status, answer["code"]) == (403, 403001), headers
+        assert ask(h, "GET", "/api/v1/scheduler/status", x_ins_auth_key=SCHEDULER_KEY, **marked(h, headers))[0] == 200
+    for headers in HERE:
+        assert ask(h, "POST", "/api/v1/scheduler/stop", x_ins_auth_key=SCHEDULER_KEY, **marked(h, headers))[0] == 200
+
+
+def test_routes_that_were_open_to_all_origins_are_so(herald):
+    h = herald(HERALD_PROFILE="messenger", AUTO_START_SCHEDULER="false", DATABASE_URL="memory:", SERVER_SECOND_PORT=0)
+    c = http.client.HTTPConnection("127.0.0.1", h.port, timeout=20)
+    c.request("GET", "/api/messenger/get-two", headers={"Origin": "http://evil.example", "Sec-Fetch-Site": "cross-site"})
+    r = c.getresponse()
+    assert (r.status, r.getheader("Access-Control-Allow-Origin")) == (200, "*"), r.read()
+    c.close()
+    # herald's own beside them are not.
+    status, answer = ask(h, "POST", "/api/v1/scheduler/start", x_ins_auth_key=SCHEDULER_KEY, Sec_Fetch_Site="cross-site")
+    assert (status, answer["code"]) == (403, 403001)
+
+
 def test_a_name_that_was_made_to_point_here(herald):
     h = herald()
     for host in ("evil.example", f"evil.example:{h.port}", "localhost.evil.example", "127.0.0.1.evil.example",
