@@ -142,3 +142,15 @@ bool text_is_token(const char *s, size_t len, size_t max)
 			return false;
 	return true;
 }
+
+size_t text_stored(const char *s, size_t max)
+{
+	size_t len = s ? strnlen(s, max + 1) : 0;
+
+	if (len <= max)
+		return len;
+	/* Step back over the bytes of a code point that the cut went through. */
+	for (len = max; len && ((unsigned char)s[len] & 0xc0) == 0x80;)
+		len--;
+	return len;
+}

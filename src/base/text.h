@@ -24,6 +24,7 @@ bool utf8_valid(const char *s, size_t len);
 /* Bytes (1 to 4) of the well-formed sequence at s, 0 when there is none; len >= 1. */
 size_t utf8_sequence(const char *s, size_t len);
 size_t utf8_length(const char *s, size_t len);                /* code points; s must be valid */
+size_t text_stored(const char *s, size_t max); /* bytes of s to keep, at most max, cut at a code point; 0 for NULL */
 size_t utf8_prefix(const char *s, size_t len, size_t points); /* bytes of the first `points` code points */
 
 /* Visible ASCII 0x21–0x7e only, and 1 <= len <= max. For ids and keys that travel in headers. */

@@ -115,7 +115,7 @@ static void fill(const struct reading *r, const struct foreign_cell *row, enum m
 		ret->m.sent_at = first_of(when(r, row, ADOPT_SENT_AT), updated);
 		ret->m.updated_at = MAX_OF(ret->m.sent_at, updated);
 		if (provider && *provider && utf8_valid(provider, strlen(provider)))
-			ret->m.message_id = arena_strndup(arena, provider, MIN_OF(strlen(provider), MESSAGE_PROVIDER_ID_MAX));
+			ret->m.message_id = arena_strndup(arena, provider, text_stored(provider, MESSAGE_PROVIDER_ID_MAX));
 	} else {
 		ret->m.updated_at = first_of(when(r, row, ADOPT_FAILED_AT), updated);
 		ret->m.last_error = status == MESSAGE_INVALID ? "it broke the rules of the system that it comes from"

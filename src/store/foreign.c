@@ -57,11 +57,28 @@ int foreign_open(struct foreign **ret, const char *url, const struct foreign_tab
 	return OK;
 }
 
+/* Nothing behind here is made for other times. */
+static void check_times(const struct foreign_table *t, struct foreign_page *page)
+{
+	const usec_t end = 253402300800 * USEC_PER_SEC; /* of the year 9999 */
+
+	for (size_t row = 0; row < page->n; row++) {
+		for (size_t i = 0; i < t->columns_n; i++) {
+			if (page->rows[row][i].time < 0 || page->rows[row][i].time >= end)
+				page->rows[row][i].time = 0;
+		}
+	}
+}
+
 int foreign_next(struct foreign *f, struct foreign_page *page, struct error *err)
 {
+	int rc;
+
 	arena_clear(&page->arena);
 	page->n = 0;
-	return f->driver->next(f->reader, f->table, page, err);
+	rc = f->driver->next(f->reader, f->table, page, err);
+	check_times(f->table, page);
+	return rc;
 }
 
 void foreign_close(struct foreign *f)

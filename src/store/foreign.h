@@ -32,8 +32,8 @@ struct foreign_table {
 };
 
 struct foreign_cell {
-	const char *text; /* FOREIGN_TEXT; NULL: null, or no such field */
-	usec_t time;      /* FOREIGN_TIME; 0: null, or no such field */
+	const char *text; /* FOREIGN_TEXT; NULL: null, no such field, or a zero byte is in it */
+	usec_t time;      /* FOREIGN_TIME; 0: null, no such field, or not from 1970 to 9999 */
 };
 
 #define FOREIGN_ROWS_MAX 500 /* per page */

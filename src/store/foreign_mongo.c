@@ -99,7 +99,7 @@ static const char *text_of(const bson_iter_t *it, struct arena *arena)
 
 	if (BSON_ITER_HOLDS_UTF8(it)) {
 		s = bson_iter_utf8(it, &len);
-		return arena_strndup(arena, s, len);
+		return foreign_text(arena, s, len);
 	}
 	if (BSON_ITER_HOLDS_OID(it)) {
 		bson_oid_to_string(bson_iter_oid(it), text);
@@ -133,8 +133,9 @@ static int next_rows(void *reader, const struct foreign_table *table, struct for
 				continue;
 			if (table->columns[i].kind == FOREIGN_TEXT)
 				cell->text = text_of(&it, &page->arena);
-			else if (BSON_ITER_HOLDS_DATE_TIME(&it))
-				cell->time = bson_iter_date_time(&it) * USEC_PER_MSEC;
+			else if (BSON_ITER_HOLDS_DATE_TIME(&it) &&
+			         __builtin_mul_overflow(bson_iter_date_time(&it), USEC_PER_MSEC, &cell->time))
+				cell->time = 0;
 		}
 		page->n++;
 	}

@@ -125,7 +125,7 @@ static int next_rows(void *reader, const struct foreign_table *table, struct for
 			if (table->columns[i].kind == FOREIGN_TIME)
 				cell->time = strtoll(row[i], NULL, 10);
 			else
-				cell->text = arena_strndup(&page->arena, row[i], lengths[i]);
+				cell->text = foreign_text(&page->arena, row[i], lengths[i]);
 		}
 		page->n++;
 	}

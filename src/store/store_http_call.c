@@ -10,7 +10,6 @@
 #define CALL_TIMEOUT_MS 15000L
 /* 500 messages of the greatest length. */
 #define ANSWER_MAX ((size_t)256 * 1024 * 1024)
-/* An answer is this deep at most; jansson's own limit is 2048. */
 #define USER_AGENT "herald/" HERALD_VERSION
 
 struct upload {

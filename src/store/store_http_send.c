@@ -8,6 +8,7 @@
 #include "json_out.h"
 #include "lease_token.h"
 #include "store_rules.h"
+#include "text.h"
 
 /* So many outcomes are one call; the server takes twice as many. */
 #define OUTCOMES_PER_CALL 1024

@@ -3,6 +3,7 @@
 
 #include "alloc.h"
 #include "store_memory.h"
+#include "text.h"
 
 const char *mem_owner(struct mem_db *db, const char *owner)
 {

@@ -1,6 +1,7 @@
 /* Rows that several verbs of the MySQL driver read and write. */
 #include "alloc.h"
 #include "store_mysql.h"
+#include "text.h"
 
 void my_totals_add(struct my_session *s, struct my_batch *b, const struct my_totals *t)
 {

@@ -3,6 +3,7 @@
 
 #include "alloc.h"
 #include "store_postgres.h"
+#include "text.h"
 
 #define NEXT_EXPIRY                                                                                \
 	"SELECT state_at FROM herald_messages WHERE state=1 ORDER BY state,state_at,id LIMIT 1"

@@ -10,6 +10,7 @@
 
 #include "alloc.h"
 #include "store_postgres.h"
+#include "text.h"
 
 struct settler {
 	struct settlement *s;

@@ -254,15 +254,3 @@ usec_t claim_next_at(const struct pacing *p, enum pacing_answer answer, usec_t s
 		return USEC_NEVER;
 	return p->interval ? pacing_next_at(p) : soonest;
 }
-
-size_t text_stored(const char *s, size_t max)
-{
-	size_t len = s ? strnlen(s, max + 1) : 0;
-
-	if (len <= max)
-		return len;
-	/* Step back over the bytes of a code point that the cut went through. */
-	for (len = max; len && ((unsigned char)s[len] & 0xc0) == 0x80;)
-		len--;
-	return len;
-}

@@ -91,9 +91,6 @@ struct claimed *claim_batch_add(struct claim_batch *b, size_t *cap);
  * message that it could take is due (USEC_NEVER: none); used in continuous mode. */
 usec_t claim_next_at(const struct pacing *p, enum pacing_answer answer, usec_t soonest);
 
-/* Bytes of s to store, at most max, cut at a code point; 0 for NULL. */
-size_t text_stored(const char *s, size_t max);
-
 /* --- records (store_records.c) ------------------------------------------------------------------------------ */
 
 /* The row's state, and what orders it there. */

@@ -12,6 +12,7 @@
 #include "store_driver.h"
 #include "store_nodes.h"
 #include "store_rules.h"
+#include "text.h"
 
 /* --- store_sqlite_conn.c: a connection, its statements and transactions ---------------------------------- */
 

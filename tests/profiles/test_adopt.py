@@ -116,10 +116,31 @@ def test_rows_that_cannot_be(adopt):
     a = adopt("message-sender")
     a.original.sql("INSERT INTO messages VALUES (5,'','no number','pending',now(),now()),"
                    "(6,'+905551111111',NULL,'pending',now(),now()),"
-                   "(7,'+905551111111','good','pending',now(),now())")
-    assert a(code=1) == (4, 0, 2)
+                   "(7,'+905551111111','good','pending',now(),now()),"
+                   "(8,'+905551111111',CONCAT('cut',CHAR(0),'off'),'pending',now(),now())")
+    assert a(code=1) == (4, 0, 3)
     assert "row 5 is left out: its phone number" in a.said and "row 6 is left out: its content" in a.said
-    assert a(code=1) == (0, 4, 2)
+    assert "row 8 is left out: its content" in a.said
+    assert a(code=1) == (0, 4, 3)
+
+
+def test_times_and_ids_out_of_bounds(adopt):
+    """A time that cannot be written is not known; an id that is too long is cut, and not within a character."""
+    a = adopt("messaging-service")
+    a.original.sql(f"INSERT INTO messages VALUES ('{UUIDS[900]}','far','+905551111111',1,'20000-01-01','20000-01-01'),"
+                   f"('{UUIDS[901]}','old','+905551111111',1,'1960-01-01','1960-01-01')")
+    assert a() == (5, 0, 0)
+    now = datetime.datetime.now(datetime.timezone.utc)
+    times = [m["createdAt"] for m in a.messages() if m["content"] in ("far", "old")]
+    assert len(times) == 2
+    for t in times:
+        assert abs((datetime.datetime.fromisoformat(t.replace("Z", "+00:00")) - now).total_seconds()) < 600, t
+    b = adopt("insider-message-service")
+    b.original.sql("ALTER TABLE messages MODIFY message_id varchar(1000) CHARACTER SET utf8mb4")
+    b.original.sql("UPDATE messages SET message_id=CONCAT('x',REPEAT(CHAR(0xc3a9 USING utf8mb4),900)) WHERE id=17")
+    assert b(code=0)[2] == 0
+    kept = next(m["messageId"] for m in b.messages() if m["metadata"]["originalId"] == "17")
+    assert kept.startswith("x\u00e9\u00e9") and set(kept[1:]) == {"\u00e9"}
 
 
 def test_killed_half_way(adopt):
