@@ -211,6 +211,11 @@ int mg_nodes(void *session, struct node_page *ret, struct error *err);
 
 /* The attempts in a message's document, by seq, each once. */
 void mg_attempts_read(const bson_t *doc, struct arena *arena, struct attempt_record **ret, size_t *ret_n);
-extern const struct record_verbs mg_record_verbs; /* store_mongo_records.c */
+int mg_export_messages(void *session, int64_t after, uint32_t limit, struct record_page *ret,
+                       struct error *err);
+int mg_import_messages(void *session, struct message_record *items, size_t n, struct error *err);
+/* Later messages come after these. Before they are stored, so that nobody is given one of the ids. */
+int mg_raise_last(struct mg_session *s, int64_t id, usec_t created_at, struct error *err);
+extern const struct record_verbs mg_record_verbs; /* store_mongo_records_state.c */
 
 #endif

@@ -255,6 +255,13 @@ int my_runs_list(void *session, int64_t before, uint64_t offset, uint32_t limit,
 int my_node_seen(void *session, const struct node_report *r, struct error *err);
 int my_nodes(void *session, struct node_page *ret, struct error *err);
 
-extern const struct record_verbs my_record_verbs; /* store_mysql_records.c */
+int my_export_messages(void *session, int64_t after, uint32_t limit, struct record_page *ret,
+                       struct error *err);
+int my_import_messages(void *session, struct message_record *items, size_t n, struct error *err);
+/* The last id and time of creation. */
+#define MY_LAST                                                                                    \
+	"SELECT (SELECT COALESCE(MAX(id),0) FROM herald_messages),"                                \
+	"(SELECT COALESCE(MAX(created_at),0) FROM herald_messages)"
+extern const struct record_verbs my_record_verbs; /* store_mysql_records_state.c */
 
 #endif

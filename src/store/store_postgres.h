@@ -227,6 +227,14 @@ int pg_runs(void *session, int64_t before, uint64_t offset, uint32_t limit, stru
 int pg_node_seen(void *session, const struct node_report *r, struct error *err);
 int pg_nodes(void *session, struct node_page *ret, struct error *err);
 
-extern const struct record_verbs pg_record_verbs; /* store_postgres_records.c */
+int pg_export_messages(void *session, int64_t after, uint32_t limit, struct record_page *ret,
+                       struct error *err);
+int pg_import_messages(void *session, struct message_record *items, size_t n, struct error *err);
+/* Sequences are not taken back with a transaction, so they must not say what it has not stored; too high is
+ * harmless. */
+#define PG_RAISE(sequence)                                                                            \
+	"SELECT setval('" sequence "',$1::bigint) WHERE $1::bigint>=(SELECT last_value FROM " sequence \
+	")"
+extern const struct record_verbs pg_record_verbs; /* store_postgres_records_state.c */
 
 #endif
