@@ -88,6 +88,7 @@ static int move(struct cli_move *m, struct error *err)
 	m->messages = result.messages;
 	m->attempts = result.attempts;
 	m->runs = result.runs;
+	m->jobs = result.jobs;
 	m->checksum = result.checksum;
 	for (i = 0; i < MESSAGE_STATUS_COUNT; i++) {
 		m->counts[i].status = message_status_name((enum message_status)i);

@@ -43,7 +43,7 @@ struct cli_move {
 	/* filled in */
 	bool stopped; /* progress() said so */
 	bool resumed; /* an earlier call had begun */
-	int64_t messages, attempts, runs;
+	int64_t messages, attempts, runs, jobs;
 	struct {
 		const char *status;
 		int64_t n;

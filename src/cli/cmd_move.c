@@ -70,6 +70,7 @@ static void print_result(const struct cli *c, const struct cli_move *m)
 		json_kv_int(&j, "messages", m->messages);
 		json_kv_int(&j, "attempts", m->attempts);
 		json_kv_int(&j, "runs", m->runs);
+		json_kv_int(&j, "jobs", m->jobs);
 		for (i = 0; m->counts[i].status; i++)
 			json_kv_int(&j, m->counts[i].status, m->counts[i].n);
 		json_kv_str(&j, "checksum", checksum);

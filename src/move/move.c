@@ -30,6 +30,7 @@ struct mover {
 	enum move_step step;
 	uint64_t done, total;
 	struct state_record expected; /* of the target */
+	int64_t goes_on;              /* the job that the move has ended in the source only; 0: none */
 	struct move_result result;
 	bool stopped;
 };
@@ -373,14 +374,37 @@ static int expect_state(struct mover *m, struct error *err)
 	if (p->not_before)
 		p->not_before = MAX_OF(p->not_before + ahead, 1);
 	p->running = m->from.mark.was_running;
+	m->goes_on = p->running ? m->expected.job : 0;
 	return OK;
+}
+
+/* The state is expected by then: it tells which job goes on. */
+static int copy_jobs(struct mover *m, struct error *err)
+{
+	struct job_record_page page;
+	int64_t after = 0;
+	bool more = true;
+	int rc = OK;
+	size_t i;
+
+	while (!rc && more && tick(m)) {
+		rc = blame(&m->from, store_export_jobs(m->from.c, after, RECORDS_MAX, &page, err), err);
+		if (rc)
+			return rc;
+		if (page.n)
+			after = page.items[page.n - 1].j.id;
+		for (i = 0; i < page.n; i++)
+			job_goes_on(&page.items[i], m->goes_on);
+		rc = blame(&m->to, store_import_jobs(m->to.c, page.items, page.n, err), err);
+		more = page.more;
+		job_record_page_release(&page);
+	}
+	return rc;
 }
 
 static int copy_state(struct mover *m, struct error *err)
 {
-	int rc = expect_state(m, err);
-
-	return rc ? rc : blame(&m->to, store_import_state(m->to.c, &m->expected, err), err);
+	return blame(&m->to, store_import_state(m->to.c, &m->expected, err), err);
 }
 
 /* How much there is to do, for people. */
@@ -418,7 +442,8 @@ static int copy_all(struct mover *m, struct error *err)
 
 	m->step = MOVE_COPY;
 	if ((rc = count(m, err)) || (rc = count_copied(m, err)) || (rc = copy_messages(m, err)) ||
-	    (!m->stopped && (rc = copy_runs(m, err))) || (!m->stopped && (rc = copy_state(m, err))))
+	    (!m->stopped && (rc = copy_runs(m, err))) || (rc = expect_state(m, err)) ||
+	    (!m->stopped && (rc = copy_jobs(m, err))) || (!m->stopped && (rc = copy_state(m, err))))
 		return rc;
 	return OK;
 }
@@ -441,7 +466,7 @@ static int verify(struct mover *m, struct error *err)
 
 	m->step = MOVE_VERIFY;
 	m->done = 0;
-	rc = compare_stores(m->from.c, m->to.c, verify_tick, m, &m->result, &m->stopped, err);
+	rc = compare_stores(m->from.c, m->to.c, m->goes_on, verify_tick, m, &m->result, &m->stopped, err);
 	if (!rc)
 		rc = blame(&m->to, store_export_state(m->to.c, &state, err), err);
 	if (rc)

@@ -1,6 +1,6 @@
 /*
  * Moves everything from one database to another, between any two drivers: messages of all statuses with their
- * attempts, runs, the state of the scheduler.
+ * attempts, runs, jobs, the state of the scheduler.
  *
  * Both databases are marked (store_note_set()) before anything is copied, and a server refuses to work with a marked one
  * (move_check()). The target's mark also says how far the copy is, so that a move that was killed goes on
@@ -33,9 +33,9 @@ struct move_options {
 
 struct move_result {
 	bool resumed; /* an earlier move had begun */
-	int64_t messages, attempts, runs;
+	int64_t messages, attempts, runs, jobs;
 	int64_t by_status[MESSAGE_STATUS_COUNT];
-	uint64_t checksum; /* over messages, attempts and runs: the same for the next move of the same */
+	uint64_t checksum; /* over messages, attempts, runs and jobs: the same for the next move of the same */
 };
 
 /* ERR_TRANSIENT with *ret_stopped: progress() said so. */

@@ -21,10 +21,18 @@ void page_size_adapt(struct page_size *s, size_t bytes)
 		s->limit = MAX_OF(s->limit / 4, 10);
 }
 
+void job_goes_on(struct job_record *r, int64_t id)
+{
+	if (r->j.id == id)
+		r->j.finished_at = r->last_run = 0;
+}
+
 struct side {
 	struct store_session *c;
+	int64_t goes_on; /* the job that is read as one that does; 0: none */
 	struct record_page messages;
 	struct run_record_page runs;
+	struct job_record_page jobs;
 	size_t at;
 	int64_t after;
 	bool more;
@@ -37,6 +45,7 @@ static void side_release(struct side *s)
 {
 	record_page_release(&s->messages);
 	run_record_page_release(&s->runs);
+	job_record_page_release(&s->jobs);
 	buf_release(&s->text);
 }
 
@@ -85,6 +94,32 @@ static int next_run(struct side *s, const struct run_record **ret, struct error 
 	buf_clear(&s->text);
 	run_record_print(*ret, &s->text);
 	s->checksum = hash_bytes(s->text.data, s->text.len, s->checksum);
+	return OK;
+}
+
+static int next_job(struct side *s, const struct job_record **ret, struct error *err)
+{
+	struct job_record *job;
+	int rc;
+
+	*ret = NULL;
+	while (s->at == s->jobs.n) {
+		if (!s->more)
+			return OK;
+		job_record_page_release(&s->jobs);
+		rc = store_export_jobs(s->c, s->after, RECORDS_MAX, &s->jobs, err);
+		if (rc)
+			return rc;
+		s->at = 0;
+		s->more = s->jobs.more;
+	}
+	job = &s->jobs.items[s->at++];
+	job_goes_on(job, s->goes_on);
+	s->after = job->j.id;
+	buf_clear(&s->text);
+	job_record_print(job, &s->text);
+	s->checksum = hash_bytes(s->text.data, s->text.len, s->checksum);
+	*ret = job;
 	return OK;
 }
 
@@ -169,6 +204,27 @@ static int compare_runs(struct side *a, struct side *b, struct move_result *r, s
 	}
 }
 
+static int compare_jobs(struct side *a, struct side *b, struct move_result *r, struct error *err)
+{
+	const struct job_record *x, *y;
+	int rc;
+
+	for (;;) {
+		if ((rc = next_job(a, &x, err)) || (rc = next_job(b, &y, err)))
+			return rc;
+		if (!x && !y)
+			return OK;
+		if (!x || !y || x->j.id != y->j.id) {
+			bool lacks = x && (!y || x->j.id < y->j.id);
+
+			return missing("job", lacks ? x->j.id : y->j.id, lacks, err);
+		}
+		if (!same(a, b))
+			return differ(a, b, "job", x->j.id, err);
+		r->jobs++;
+	}
+}
+
 static int compare_counts(struct store_session *to, const struct move_result *r, struct error *err)
 {
 	struct store_counts counts;
@@ -184,11 +240,11 @@ static int compare_counts(struct store_session *to, const struct move_result *r,
 	return rc;
 }
 
-int compare_stores(struct store_session *from, struct store_session *to,
+int compare_stores(struct store_session *from, struct store_session *to, int64_t goes_on,
                    bool (*tick)(void *arg, uint64_t done), void *arg, struct move_result *ret,
                    bool *ret_stopped, struct error *err)
 {
-	struct side a cleanup(side_release) = {.c = from, .more = true, .size = PAGE_SIZE_INIT};
+	struct side a cleanup(side_release) = {.c = from, .goes_on = goes_on, .more = true, .size = PAGE_SIZE_INIT};
 	struct side b cleanup(side_release) = {.c = to, .more = true, .size = PAGE_SIZE_INIT};
 	int rc = compare_messages(&a, &b, tick, arg, ret, ret_stopped, err);
 
@@ -196,6 +252,11 @@ int compare_stores(struct store_session *from, struct store_session *to,
 		rewind_side(&a);
 		rewind_side(&b);
 		rc = compare_runs(&a, &b, ret, err);
+	}
+	if (!rc) {
+		rewind_side(&a);
+		rewind_side(&b);
+		rc = compare_jobs(&a, &b, ret, err);
 	}
 	if (!rc && a.checksum != b.checksum)
 		rc = error_set(err, ERR_CONFLICT, "the checksums of source and copy differ");

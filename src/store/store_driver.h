@@ -28,6 +28,9 @@ struct record_verbs {
 	int (*export_runs)(void *session, int64_t after, uint32_t limit, struct run_record_page *ret,
 	                   struct error *err);
 	int (*import_runs)(void *session, const struct run_record *items, size_t n, struct error *err);
+	int (*export_jobs)(void *session, int64_t after, uint32_t limit, struct job_record_page *ret,
+	                   struct error *err);
+	int (*import_jobs)(void *session, const struct job_record *items, size_t n, struct error *err);
 	int (*export_state)(void *session, struct state_record *ret, struct error *err);
 	int (*import_state)(void *session, const struct state_record *state, struct error *err);
 	int (*note_get)(void *session, const char *name, struct arena *arena, const char **ret,

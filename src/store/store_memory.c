@@ -518,20 +518,38 @@ static struct scheduler scheduler_now(const struct mem_db *db)
 	return s;
 }
 
+size_t mem_job_index(const struct mem_db *db, int64_t id)
+{
+	size_t i = db->n_jobs;
+
+	while (i && db->jobs[i - 1].j.id >= id)
+		i--;
+	return i;
+}
+
+struct mem_job *mem_job_add(struct mem_db *db, size_t at)
+{
+	db->jobs = xreallocarray(db->jobs, db->n_jobs + 1, sizeof(*db->jobs));
+	memmove(db->jobs + at + 1, db->jobs + at, (db->n_jobs++ - at) * sizeof(*db->jobs));
+	return &db->jobs[at];
+}
+
 /* What a change of the scheduler has begun or ended. */
 static void record_job(struct mem_db *db)
 {
 	struct scheduler_row *row = &db->scheduler;
 	struct mem_job *job;
+	size_t at;
 
-	if (row->job_closed) {
-		job = &db->jobs[row->job_closed - 1];
+	at = mem_job_index(db, row->job_closed);
+	if (row->job_closed && at < db->n_jobs && db->jobs[at].j.id == row->job_closed) {
+		job = &db->jobs[at];
 		job->j.finished_at = db->clock();
 		job->last_run = row->s.pacing.epoch;
 	}
 	if (row->job_opened) {
-		db->jobs = xreallocarray(db->jobs, db->n_jobs + 1, sizeof(*db->jobs));
-		db->jobs[db->n_jobs++] = (struct mem_job){
+		job = mem_job_add(db, db->n_jobs);
+		*job = (struct mem_job){
 			.j = {.id = row->job_opened, .name = xstrdup(row->job_name), .started_at = db->clock()},
 			.first_run = row->s.pacing.epoch + 1,
 		};

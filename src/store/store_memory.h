@@ -66,7 +66,7 @@ struct mem_db {
 	struct mem_job {
 		struct job j; /* owns name */
 		int64_t first_run, last_run; /* last_run 0: it goes on */
-	} * jobs; /* oldest first, ids without a gap */
+	} * jobs; /* oldest first */
 	size_t n_jobs;
 	char **owners;
 	size_t n_owners;
@@ -95,6 +95,9 @@ void mem_move(struct mem_db *db, struct row *row, int state, usec_t at);
 size_t mem_run_index(const struct mem_db *db, int64_t id);
 /* Makes room for a run at that place. */
 struct mem_run *mem_run_add(struct mem_db *db, size_t at);
+/* As for runs. */
+size_t mem_job_index(const struct mem_db *db, int64_t id);
+struct mem_job *mem_job_add(struct mem_db *db, size_t at);
 /* Keeps the records sorted. NULL: there is one of that seq already. */
 struct record *mem_record_add(struct row *row, int64_t seq);
 /* Owners are few and live as long as the store, so that rows and records may point at them. NULL stays so. */

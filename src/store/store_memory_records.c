@@ -190,6 +190,53 @@ static int import_runs(void *session, const struct run_record *items, size_t n, 
 	return OK;
 }
 
+/* --- jobs -------------------------------------------------------------------------------------------------- */
+
+static int export_jobs(void *session, int64_t after, uint32_t limit, struct job_record_page *ret,
+                       struct error *err)
+{
+	struct job_record_page page = {.n = 0};
+	struct mem_db *db = session;
+	size_t i;
+
+	(void)err;
+	pthread_mutex_lock(&db->lock);
+	page.items = arena_calloc(&page.arena, limit, sizeof(*page.items));
+	for (i = mem_job_index(db, after + 1); i < db->n_jobs && page.n < limit; i++) {
+		struct job_record *r = &page.items[page.n++];
+
+		*r = (struct job_record){
+			.j = db->jobs[i].j, .first_run = db->jobs[i].first_run, .last_run = db->jobs[i].last_run};
+		r->j.name = arena_strdup(&page.arena, r->j.name);
+	}
+	page.more = i < db->n_jobs;
+	pthread_mutex_unlock(&db->lock);
+	*ret = page;
+	return OK;
+}
+
+static int import_jobs(void *session, const struct job_record *items, size_t n, struct error *err)
+{
+	struct mem_db *db = session;
+	struct mem_job *job;
+	size_t i, at;
+
+	(void)err;
+	pthread_mutex_lock(&db->lock);
+	for (i = 0; i < n; i++) {
+		at = mem_job_index(db, items[i].j.id);
+		if (at < db->n_jobs && db->jobs[at].j.id == items[i].j.id)
+			continue;
+		job = mem_job_add(db, at);
+		*job = (struct mem_job){
+			.j = items[i].j, .first_run = items[i].first_run, .last_run = items[i].last_run};
+		job->j.name = xstrdup(items[i].j.name);
+		job->j.taken = 0;
+	}
+	pthread_mutex_unlock(&db->lock);
+	return OK;
+}
+
 /* --- the state --------------------------------------------------------------------------------------------- */
 
 static int export_state(void *session, struct state_record *ret, struct error *err)
@@ -204,6 +251,7 @@ static int export_state(void *session, struct state_record *ret, struct error *e
 		.s = db->scheduler.s,
 		.config_interval = db->scheduler.config_interval,
 		.config_batch = db->scheduler.config_batch,
+		.job = db->scheduler.job,
 		.last_id = db->last_id,
 		.last_created_at = db->last_created_at,
 	};
@@ -226,6 +274,7 @@ static int import_state(void *session, const struct state_record *state, struct 
 		db->scheduler.s = state->s;
 		db->scheduler.config_interval = state->config_interval;
 		db->scheduler.config_batch = state->config_batch;
+		db->scheduler.job = state->job;
 		db->scheduler_set = true;
 	}
 	db->last_id = MAX_OF(db->last_id, state->last_id);
@@ -285,6 +334,8 @@ const struct record_verbs mem_record_verbs = {
 	.import_messages = import_messages,
 	.export_runs = export_runs,
 	.import_runs = import_runs,
+	.export_jobs = export_jobs,
+	.import_jobs = import_jobs,
 	.export_state = export_state,
 	.import_state = import_state,
 	.note_get = note_get,

@@ -107,6 +107,77 @@ static int import_runs(void *session, const struct run_record *items, size_t n, 
 	return rc == ERR_CONFLICT ? OK : rc; /* those that are there */
 }
 
+/* --- jobs -------------------------------------------------------------------------------------------------- */
+
+static int read_jobs(struct mg_session *s, int64_t after, uint32_t limit, struct job_record_page *page,
+                     struct error *err)
+{
+	mongoc_cursor_t *cursor cleanup(mg_free_cursor) = NULL;
+	const bson_t *doc;
+	struct mg_beat beat;
+	int rc = mg_beat_read(s, &beat, err);
+
+	if (rc)
+		return rc == ERR_NOT_FOUND ? OK : rc;
+	page->items = arena_calloc(&page->arena, limit, sizeof(*page->items));
+	cursor = mg_find(s, MG_JOBS,
+	                 BCON_NEW("_id", "{", "$gt", BCON_INT64(after), "$lte", BCON_INT64(beat.row.job), "}"),
+	                 BCON_NEW("sort", "{", "_id", BCON_INT32(1), "}", "limit",
+	                          BCON_INT64((int64_t)limit + 1)));
+	while ((rc = mg_next(s, cursor, &doc, err)) > 0) {
+		const int64_t id = mg_i64(doc, "_id");
+		const bool goes_on = id == beat.row.job && beat.row.s.pacing.running;
+
+		if (page->n == limit) {
+			page->more = true;
+			break;
+		}
+		page->items[page->n++] = (struct job_record){
+			.j = {.id = id,
+			      .name = arena_strdup(&page->arena, mg_utf8(doc, "name")),
+			      .started_at = mg_i64(doc, "started_at"),
+			      .finished_at = goes_on ? 0 : mg_i64(doc, "finished_at")},
+			.first_run = mg_i64(doc, "first_run"),
+			.last_run = goes_on ? 0 : mg_i64(doc, "last_run"),
+		};
+	}
+	return rc < 0 ? rc : OK;
+}
+
+static int export_jobs(void *session, int64_t after, uint32_t limit, struct job_record_page *ret,
+                       struct error *err)
+{
+	struct job_record_page page = {.n = 0};
+	int rc = read_jobs(session, after, limit, &page, err);
+
+	if (rc)
+		job_record_page_release(&page);
+	else
+		*ret = page;
+	return rc;
+}
+
+static int import_jobs(void *session, const struct job_record *items, size_t n, struct error *err)
+{
+	mongoc_bulk_operation_t *bulk cleanup(mg_free_bulk) = mg_bulk(session, MG_JOBS);
+	bson_error_t e;
+	size_t i;
+	int rc;
+
+	for (i = 0; i < n; i++) {
+		const struct job_record *r = &items[i];
+		bson_t *doc cleanup(mg_free_bson) = BCON_NEW(
+			"_id", BCON_INT64(r->j.id), "name", BCON_UTF8(r->j.name), "started_at",
+			BCON_INT64(r->j.started_at), "finished_at", BCON_INT64(r->j.finished_at), "first_run",
+			BCON_INT64(r->first_run), "last_run", BCON_INT64(r->last_run));
+
+		if (!mongoc_bulk_operation_insert_with_opts(bulk, doc, NULL, &e))
+			return error_set(err, ERR_INVALID, "MongoDB: %s", e.message);
+	}
+	rc = mg_bulk_run(session, bulk, NULL, err);
+	return rc == ERR_CONFLICT ? OK : rc; /* those that are there */
+}
+
 /* --- the state --------------------------------------------------------------------------------------------- */
 
 static int read_last(struct mg_session *s, struct state_record *ret, struct error *err)
@@ -139,6 +210,7 @@ static int export_state(void *session, struct state_record *ret, struct error *e
 		state.s.messages_sent = counts.by_status[MESSAGE_SENT];
 		state.config_interval = beat.row.config_interval;
 		state.config_batch = beat.row.config_batch;
+		state.job = beat.row.job;
 		state.beat_closed = beat.closed && beat.closed == beat.row.s.pacing.epoch;
 	}
 	if (!rc)
@@ -166,7 +238,7 @@ static int import_state(void *session, const struct state_record *state, struct 
 	                        BCON_INT64(state->s.last_alert_at), "config_interval",
 	                        BCON_INT64(state->config_interval), "config_batch",
 	                        BCON_INT64(state->config_batch), "not_before",
-	                        BCON_INT64(p->not_before), "closed",
+	                        BCON_INT64(p->not_before), "job", BCON_INT64(state->job), "closed",
 	                        BCON_INT64(state->beat_closed ? p->epoch : 0), "}", "$unset", "{",
 	                        "claims", BCON_INT32(1), "}"),
 	               true, NULL, err);
@@ -213,6 +285,8 @@ const struct record_verbs mg_record_verbs = {
 	.import_messages = mg_import_messages,
 	.export_runs = export_runs,
 	.import_runs = import_runs,
+	.export_jobs = export_jobs,
+	.import_jobs = import_jobs,
 	.export_state = export_state,
 	.import_state = import_state,
 	.note_get = note_get,

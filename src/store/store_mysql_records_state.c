@@ -97,6 +97,96 @@ static int import_runs(void *session, const struct run_record *items, size_t n, 
 	return my_transact(session, write_runs, &im, err);
 }
 
+/* --- jobs -------------------------------------------------------------------------------------------------- */
+
+struct jobs_query {
+	int64_t after;
+	uint32_t limit;
+	struct job_record_page page;
+};
+
+static int read_jobs(struct my_session *s, void *arg, struct error *err)
+{
+	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
+	struct jobs_query *jq = arg;
+	struct job_record_page *page = &jq->page;
+	struct my_row r;
+	int rc;
+
+	job_record_page_release(page);
+	buf_addf(my_begin(&q),
+	         "SELECT id,name,started_at,finished_at,first_run,last_run FROM herald_jobs WHERE id>%lld"
+	         " ORDER BY id LIMIT %u",
+	         (long long)jq->after, jq->limit + 1);
+	rc = my_run(s, &q, err);
+	if (rc)
+		return rc;
+	page->items = arena_calloc(&page->arena, jq->limit, sizeof(*page->items));
+	while (!page->more && my_row(&q, 0, &r)) {
+		page->more = page->n == jq->limit;
+		if (page->more)
+			break;
+		page->items[page->n++] = (struct job_record){
+			.j = {.id = my_int(&r, 0),
+			      .name = my_text(&r, 1, &page->arena),
+			      .started_at = my_int(&r, 2),
+			      .finished_at = my_int(&r, 3)},
+			.first_run = my_int(&r, 4),
+			.last_run = my_int(&r, 5),
+		};
+	}
+	return OK;
+}
+
+static int export_jobs(void *session, int64_t after, uint32_t limit, struct job_record_page *ret,
+                       struct error *err)
+{
+	struct jobs_query q = {.after = after, .limit = limit};
+	int rc = my_transact(session, read_jobs, &q, err);
+
+	if (rc)
+		job_record_page_release(&q.page);
+	else
+		*ret = q.page;
+	return rc;
+}
+
+struct jobs_import {
+	const struct job_record *items;
+	size_t n;
+};
+
+static int write_jobs(struct my_session *s, void *arg, struct error *err)
+{
+	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
+	const struct jobs_import *im = arg;
+	const struct job_record *r;
+	struct buf *sql;
+	size_t i;
+
+	my_start(&q);
+	sql = my_begin(&q);
+	buf_addlit(sql, "INSERT INTO herald_jobs(id,started_at,finished_at,first_run,last_run,name) VALUES");
+	for (i = 0; i < im->n; i++) {
+		r = &im->items[i];
+		buf_addf(sql, "%s(%lld,%lld,%lld,%lld,%lld,", i ? "," : "", (long long)r->j.id,
+		         (long long)r->j.started_at, (long long)r->j.finished_at, (long long)r->first_run,
+		         (long long)r->last_run);
+		my_quote_text(s, sql, r->j.name);
+		buf_addch(sql, ')');
+	}
+	buf_addlit(sql, " ON DUPLICATE KEY UPDATE id=herald_jobs.id");
+	my_commit(&q);
+	return my_run(s, &q, err);
+}
+
+static int import_jobs(void *session, const struct job_record *items, size_t n, struct error *err)
+{
+	struct jobs_import im = {.items = items, .n = n};
+
+	return my_transact(session, write_jobs, &im, err);
+}
+
 /* --- the state --------------------------------------------------------------------------------------------- */
 
 static int read_state(struct my_session *s, void *arg, struct error *err)
@@ -121,6 +211,7 @@ static int read_state(struct my_session *s, void *arg, struct error *err)
 		state.s = row.s;
 		state.config_interval = row.config_interval;
 		state.config_batch = row.config_batch;
+		state.job = row.job;
 		state.beat_closed = my_row(&q, closed, &r) && my_int(&r, 0);
 	} else {
 		state.scheduler_set = false;
@@ -163,11 +254,12 @@ static int write_state(struct my_session *s, void *arg, struct error *err)
 	my_start(&q);
 	buf_addf(my_begin(&q),
 	         "REPLACE INTO herald_scheduler(one,running,beat_interval,batch,beat_at,epoch,remaining,"
-	         "failure_rate,last_alert_at,config_interval,config_batch,not_before)"
-	         " VALUES(1,%d,%lld,%u,%lld,%lld,%u,%.17g,%lld,%lld,%u,%lld)",
+	         "failure_rate,last_alert_at,config_interval,config_batch,not_before,job)"
+	         " VALUES(1,%d,%lld,%u,%lld,%lld,%u,%.17g,%lld,%lld,%u,%lld,%lld)",
 	         p->running, (long long)p->interval, p->batch, (long long)p->beat_at, (long long)p->epoch,
 	         p->left, state->s.failure_rate, (long long)state->s.last_alert_at,
-	         (long long)state->config_interval, state->config_batch, (long long)p->not_before);
+	         (long long)state->config_interval, state->config_batch, (long long)p->not_before,
+	         (long long)state->job);
 	buf_addf(my_begin(&q), "UPDATE herald_streak SET all_failed=%u WHERE one=1",
 	         state->s.all_failed_in_a_row);
 	sum = my_add(&q, "SELECT COALESCE(SUM(delivered),0) FROM herald_totals FOR UPDATE");
@@ -256,6 +348,8 @@ const struct record_verbs my_record_verbs = {
 	.import_messages = my_import_messages,
 	.export_runs = export_runs,
 	.import_runs = import_runs,
+	.export_jobs = export_jobs,
+	.import_jobs = import_jobs,
 	.export_state = export_state,
 	.import_state = import_state,
 	.note_get = note_get,

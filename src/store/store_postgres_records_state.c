@@ -115,6 +115,107 @@ static int import_runs(void *session, const struct run_record *items, size_t n, 
 	return pg_transact(session, import_runs_body, &im, err);
 }
 
+/* --- jobs -------------------------------------------------------------------------------------------------- */
+
+struct jobs_query {
+	int64_t after;
+	uint32_t limit;
+	struct job_record_page page;
+};
+
+static int jobs_body(struct pg_session *s, void *arg, struct error *err)
+{
+	struct pg_args args cleanup(pg_args_release) = PG_ARGS_INIT;
+	struct jobs_query *q = arg;
+	PGresult *res;
+	int i, rc;
+
+	job_record_page_release(&q->page);
+	pg_add_i64(&args, q->after);
+	pg_add_i64(&args, (int64_t)q->limit + 1);
+	rc = pg_run1(s,
+	             "SELECT id,name,started_at,finished_at,first_run,last_run FROM herald_jobs"
+	             " WHERE id>$1::bigint ORDER BY id LIMIT $2::bigint",
+	             &args, &res, err);
+	if (rc)
+		return rc;
+	q->page.items = arena_calloc(&q->page.arena, q->limit, sizeof(*q->page.items));
+	for (i = 0; i < PQntuples(res) && q->page.n < q->limit; i++) {
+		q->page.items[q->page.n++] = (struct job_record){
+			.j = {.id = pg_i64(res, i, 0),
+			      .name = pg_text(res, i, 1, &q->page.arena),
+			      .started_at = pg_i64(res, i, 2),
+			      .finished_at = pg_i64(res, i, 3)},
+			.first_run = pg_i64(res, i, 4),
+			.last_run = pg_i64(res, i, 5),
+		};
+	}
+	q->page.more = i < PQntuples(res);
+	PQclear(res);
+	return OK;
+}
+
+static int export_jobs(void *session, int64_t after, uint32_t limit, struct job_record_page *ret,
+                       struct error *err)
+{
+	struct jobs_query q = {.after = after, .limit = limit};
+	int rc = pg_transact(session, jobs_body, &q, err);
+
+	if (rc)
+		job_record_page_release(&q.page);
+	else
+		*ret = q.page;
+	return rc;
+}
+
+struct jobs_import {
+	const struct job_record *items;
+	size_t n;
+};
+
+static int64_t job_number(const struct job_record *r, int col)
+{
+	const int64_t numbers_of[] = {r->j.id, r->j.started_at, r->j.finished_at, r->first_run, r->last_run};
+
+	return numbers_of[col];
+}
+#define JOB_NUMBERS 5
+
+static int import_jobs_body(struct pg_session *s, void *arg, struct error *err)
+{
+	struct pg_args args cleanup(pg_args_release) = PG_ARGS_INIT;
+	const struct jobs_import *im = arg;
+	struct pg_call call = {
+		.sql = "INSERT INTO herald_jobs(id,started_at,finished_at,first_run,last_run,name)"
+		       " SELECT * FROM unnest($1::bigint[],$2::bigint[],$3::bigint[],$4::bigint[],$5::bigint[],"
+		       "$6::text[]) ON CONFLICT DO NOTHING",
+		.args = &args,
+	};
+	size_t i;
+	int rc, col;
+
+	for (col = 0; col < JOB_NUMBERS; col++) {
+		pg_add_i64_array(&args, im->n);
+		for (i = 0; i < im->n; i++)
+			pg_item_i64(&args, job_number(&im->items[i], col));
+	}
+	pg_add_text_array(&args, im->n);
+	for (i = 0; i < im->n; i++)
+		pg_item_text(&args, im->items[i].j.name, strlen(im->items[i].j.name));
+	rc = pg_begin(s, &call, 1, err);
+	if (rc)
+		return rc;
+	pg_calls_clear(&call, 1);
+	return pg_commit(s, err);
+}
+
+static int import_jobs(void *session, const struct job_record *items, size_t n, struct error *err)
+{
+	struct jobs_import im = {.items = items, .n = n};
+
+	return pg_transact(session, import_jobs_body, &im, err);
+}
+
 /* --- the state --------------------------------------------------------------------------------------------- */
 
 static int export_state_body(struct pg_session *s, void *arg, struct error *err)
@@ -141,6 +242,7 @@ static int export_state_body(struct pg_session *s, void *arg, struct error *err)
 		state->s = row.s;
 		state->config_interval = row.config_interval;
 		state->config_batch = row.config_batch;
+		state->job = row.job;
 		state->beat_closed = pg_i64(calls[1].res, 0, PG_SCHEDULER_COLUMNS_N) != 0;
 		state->s.messages_sent = pg_i64(calls[2].res, 0, 1);
 		state->s.all_failed_in_a_row = (uint32_t)pg_i64(calls[2].res, 0, 2);
@@ -174,14 +276,15 @@ static int import_state_body(struct pg_session *s, void *arg, struct error *err)
 		{.sql = PG_RAISE("herald_ids"), .args = &ids},
 		{.sql = PG_RAISE("herald_created"), .args = &created},
 		{.sql = "INSERT INTO herald_scheduler(one,running,beat_interval,batch,beat_at,epoch,"
-	                "remaining,failure_rate,last_alert_at,config_interval,config_batch,not_before)"
+	                "remaining,failure_rate,last_alert_at,config_interval,config_batch,not_before,job)"
 	                " VALUES(1,$1::bigint<>0,$2::bigint,$3::bigint,$4::bigint,$5::bigint,$6::bigint,"
-	                "$7::float8,$8::bigint,$9::bigint,$10::bigint,$11::bigint) ON CONFLICT(one) DO UPDATE SET"
+	                "$7::float8,$8::bigint,$9::bigint,$10::bigint,$11::bigint,$12::bigint)"
+	                " ON CONFLICT(one) DO UPDATE SET"
 	                " running=excluded.running,beat_interval=excluded.beat_interval,"
 	                "batch=excluded.batch,beat_at=excluded.beat_at,epoch=excluded.epoch,"
 	                "remaining=excluded.remaining,failure_rate=excluded.failure_rate,"
 	                "last_alert_at=excluded.last_alert_at,config_interval=excluded.config_interval,"
-	                "config_batch=excluded.config_batch,not_before=excluded.not_before",
+	                "config_batch=excluded.config_batch,not_before=excluded.not_before,job=excluded.job",
 	         .args = &row},
 		{.sql = "UPDATE herald_streak SET all_failed=$1::bigint", .args = &streak},
 	};
@@ -202,6 +305,7 @@ static int import_state_body(struct pg_session *s, void *arg, struct error *err)
 	pg_add_i64(&row, state->config_interval);
 	pg_add_i64(&row, state->config_batch);
 	pg_add_i64(&row, p->not_before);
+	pg_add_i64(&row, state->job);
 	pg_add_i64(&streak, state->s.all_failed_in_a_row);
 	rc = pg_begin(s, calls, n, err);
 	if (rc)
@@ -287,6 +391,8 @@ const struct record_verbs pg_record_verbs = {
 	.import_messages = pg_import_messages,
 	.export_runs = export_runs,
 	.import_runs = import_runs,
+	.export_jobs = export_jobs,
+	.import_jobs = import_jobs,
 	.export_state = export_state,
 	.import_state = import_state,
 	.note_get = note_get,

@@ -281,7 +281,7 @@ struct attempt_record *record_attempt(struct record_page *page, int64_t id, size
 	return &r->attempts[r->attempts_n++];
 }
 
-/* --- runs, the state, notes -------------------------------------------------------------------------------- */
+/* --- runs, jobs, the state, notes -------------------------------------------------------------------------- */
 
 int store_export_runs(struct store_session *c, int64_t after, uint32_t limit,
                       struct run_record_page *ret, struct error *err)
@@ -314,6 +314,37 @@ int store_import_runs(struct store_session *c, const struct run_record *items, s
 	return USE(c, err, import_runs, items, n);
 }
 
+int store_export_jobs(struct store_session *c, int64_t after, uint32_t limit,
+                      struct job_record_page *ret, struct error *err)
+{
+	int rc = check_page(limit, err);
+
+	return rc ? rc : USE(c, err, export_jobs, after, limit, ret);
+}
+
+void job_record_page_release(struct job_record_page *p)
+{
+	arena_release(&p->arena);
+	*p = (struct job_record_page){.n = 0};
+}
+
+int store_import_jobs(struct store_session *c, const struct job_record *items, size_t n,
+                      struct error *err)
+{
+	size_t i;
+	int rc = check_count(n, err);
+
+	for (i = 0; !rc && i < n; i++) {
+		if (items[i].j.id < 1 || (i && items[i].j.id <= items[i - 1].j.id) ||
+		    !filled(items[i].j.name, JOB_NAME_MAX))
+			rc = error_set(err, ERR_INVALID, "job %lld is out of order, or has no name",
+			               (long long)items[i].j.id);
+	}
+	if (rc || !n)
+		return rc;
+	return USE(c, err, import_jobs, items, n);
+}
+
 int store_export_state(struct store_session *c, struct state_record *ret, struct error *err)
 {
 	return USE(c, err, export_state, ret);
@@ -323,7 +354,7 @@ int store_import_state(struct store_session *c, const struct state_record *state
 {
 	const struct pacing *p = &state->s.pacing;
 
-	if (state->last_id < 0 || state->last_id > MESSAGE_ID_MAX || state->last_created_at < 0 ||
+	if (state->last_id < 0 || state->last_id > MESSAGE_ID_MAX || state->last_created_at < 0 || state->job < 0 ||
 	    (state->scheduler_set && (p->interval < 0 || p->batch < 1 || p->batch > PACING_BATCH_MAX ||
 	                              p->epoch < 0 || p->beat_at < 0 || p->left > p->batch)))
 		return error_set(err, ERR_INVALID, "no scheduler can be in that state");

@@ -1,5 +1,5 @@
 /*
- * Whole records: everything that a store knows of its messages, runs and scheduler, read from one and
+ * Whole records: everything that a store knows of its messages, runs, jobs and scheduler, read from one and
  * written to another as it is, or taken over from elsewhere. Where store.h has acts (claim, settle), this has
  * rows; nobody who sends messages needs it. Same sessions, same threads and same errors as in store.h, and
  * ERR_CONFIG when the driver keeps no records of its own.
@@ -90,6 +90,24 @@ void run_record_page_release(struct run_record_page *p);
 must_check int store_import_runs(struct store_session *c, const struct run_record *items, size_t n,
                                  struct error *err);
 
+struct job_record {
+	struct job j; /* but for `taken`: the runs tell that */
+	int64_t first_run, last_run; /* last_run: 0 while the job goes on */
+};
+void job_record_print(const struct job_record *r, struct buf *out);
+struct job_record_page {
+	struct arena arena;
+	struct job_record *items;
+	size_t n;
+	bool more;
+};
+/* As for runs. What an import has stored shows once the state is there, too. */
+must_check int store_export_jobs(struct store_session *c, int64_t after, uint32_t limit,
+                                 struct job_record_page *ret, struct error *err);
+void job_record_page_release(struct job_record_page *p);
+must_check int store_import_jobs(struct store_session *c, const struct job_record *items, size_t n,
+                                 struct error *err);
+
 /* All that there is once. */
 struct state_record {
 	bool scheduler_set; /* else only the last two members say something */
@@ -97,13 +115,14 @@ struct state_record {
 	usec_t config_interval;
 	uint32_t config_batch; /* the configuration last seen, see store_scheduler_init() */
 	bool beat_closed;      /* the run of the current beat claims no more */
+	int64_t job;           /* the last one's id, which goes on while the scheduler runs; 0: none yet */
 	int64_t last_id;       /* no message has a higher id */
 	usec_t last_created_at;
 };
 /* Without `now`, and the last two: one driver may know of ids that were given out and not used. */
 void state_record_print(const struct state_record *state, struct buf *out);
 must_check int store_export_state(struct store_session *c, struct state_record *ret, struct error *err);
-/* Behind messages and runs. Replaces the scheduler's state; the last id and time of creation are only raised. */
+/* Behind messages, runs and jobs. Replaces the scheduler's state; the last id and time of creation are only raised. */
 must_check int store_import_state(struct store_session *c, const struct state_record *state,
                                   struct error *err);
 

@@ -103,6 +103,16 @@ void run_record_print(const struct run_record *r, struct buf *out)
 	put_number(out, "closed", r->closed);
 }
 
+void job_record_print(const struct job_record *r, struct buf *out)
+{
+	put_number(out, "job", r->j.id);
+	put_text(out, "name", r->j.name);
+	put_number(out, "started_at", r->j.started_at);
+	put_number(out, "finished_at", r->j.finished_at);
+	put_number(out, "first_run", r->first_run);
+	put_number(out, "last_run", r->last_run);
+}
+
 void state_record_print(const struct state_record *state, struct buf *out)
 {
 	const struct pacing *p = &state->s.pacing;
@@ -124,4 +134,5 @@ void state_record_print(const struct state_record *state, struct buf *out)
 	put_number(out, "config_interval", state->config_interval);
 	put_number(out, "config_batch", state->config_batch);
 	put_number(out, "beat_closed", state->beat_closed);
+	put_number(out, "last_job", state->job);
 }

@@ -394,6 +394,79 @@ static int import_runs(void *session, const struct run_record *items, size_t n, 
 	return sq_end(db, rc, err);
 }
 
+/* --- jobs -------------------------------------------------------------------------------------------------- */
+
+static int export_jobs(void *session, int64_t after, uint32_t limit, struct job_record_page *ret,
+                       struct error *err)
+{
+	struct job_record_page page = {.n = 0};
+	sqlite3_stmt *st cleanup(sq_reset) = NULL;
+	struct sq_conn *c;
+	int rc = sq_reader(session, &c, err);
+
+	if (rc)
+		return rc;
+	st = sq_stmt(c,
+	             "SELECT id,name,started_at,finished_at,first_run,last_run FROM herald_jobs"
+	             " WHERE id>?1 ORDER BY id LIMIT ?2",
+	             err);
+	if (!st)
+		return err->code;
+	page.items = arena_calloc(&page.arena, limit, sizeof(*page.items));
+	sqlite3_bind_int64(st, 1, after);
+	sqlite3_bind_int64(st, 2, (int64_t)limit + 1);
+	while ((rc = sq_row(c, st, err)) > 0) {
+		page.more = page.n == limit;
+		if (page.more)
+			break;
+		page.items[page.n++] = (struct job_record){
+			.j = {.id = sqlite3_column_int64(st, 0),
+			      .name = sq_text(st, 1, &page.arena),
+			      .started_at = sqlite3_column_int64(st, 2),
+			      .finished_at = sqlite3_column_int64(st, 3)},
+			.first_run = sqlite3_column_int64(st, 4),
+			.last_run = sqlite3_column_int64(st, 5),
+		};
+	}
+	if (rc < 0) {
+		job_record_page_release(&page);
+		return rc;
+	}
+	*ret = page;
+	return OK;
+}
+
+static int insert_job(struct sq_conn *c, const struct job_record *r, struct error *err)
+{
+	sqlite3_stmt *st = sq_stmt(c,
+	                           "INSERT INTO herald_jobs(id,name,started_at,finished_at,first_run,last_run)"
+	                           " VALUES(?1,?2,?3,?4,?5,?6) ON CONFLICT DO NOTHING",
+	                           err);
+
+	if (!st)
+		return err->code;
+	sqlite3_bind_int64(st, 1, r->j.id);
+	sq_bind_text(st, 2, r->j.name);
+	sqlite3_bind_int64(st, 3, r->j.started_at);
+	sqlite3_bind_int64(st, 4, r->j.finished_at);
+	sqlite3_bind_int64(st, 5, r->first_run);
+	sqlite3_bind_int64(st, 6, r->last_run);
+	return sq_run(c, st, err);
+}
+
+static int import_jobs(void *session, const struct job_record *items, size_t n, struct error *err)
+{
+	struct sq_db *db = ((struct sq_session *)session)->db;
+	size_t i;
+	int rc = sq_begin(db, err);
+
+	if (rc)
+		return rc;
+	for (i = 0; !rc && i < n; i++)
+		rc = insert_job(&db->writer, &items[i], err);
+	return sq_end(db, rc, err);
+}
+
 /* --- the state --------------------------------------------------------------------------------------------- */
 
 static int read_state(struct sq_conn *c, struct state_record *ret, struct error *err)
@@ -419,6 +492,7 @@ static int read_state(struct sq_conn *c, struct state_record *ret, struct error 
 		state.s = row.s;
 		state.config_interval = row.config_interval;
 		state.config_batch = row.config_batch;
+		state.job = row.job;
 		sqlite3_bind_int64(run, 1, row.s.pacing.epoch);
 		rc = sq_row(c, run, err);
 		if (rc < 0)
@@ -445,8 +519,10 @@ static int export_state(void *session, struct state_record *ret, struct error *e
 
 static int import_state(void *session, const struct state_record *state, struct error *err)
 {
-	const struct scheduler_row row = {
-		.s = state->s, .config_interval = state->config_interval, .config_batch = state->config_batch};
+	const struct scheduler_row row = {.s = state->s,
+	                                  .config_interval = state->config_interval,
+	                                  .config_batch = state->config_batch,
+	                                  .job = state->job};
 	struct sq_db *db = ((struct sq_session *)session)->db;
 	int rc = sq_begin(db, err);
 
@@ -505,6 +581,8 @@ const struct record_verbs sq_record_verbs = {
 	.import_messages = import_messages,
 	.export_runs = export_runs,
 	.import_runs = import_runs,
+	.export_jobs = export_jobs,
+	.import_jobs = import_jobs,
 	.export_state = export_state,
 	.import_state = import_state,
 	.note_get = note_get,

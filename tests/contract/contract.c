@@ -1,5 +1,6 @@
 #include "contract.h"
 
+#include <dirent.h>
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -80,17 +81,17 @@ static void open_fixture(struct fixture *f)
 	OKAY(store_session_open(f->store, &f->c, &f->err));
 }
 
+/* Whatever the database is named. */
 static void remove_files(const char *dir)
 {
-	static const char *const names[] = {"herald.db", "herald.db-wal", "herald.db-shm"};
-	char *path;
-	size_t i;
+	DIR *d = opendir(dir);
+	struct dirent *e;
 
-	for (i = 0; i < ARRAY_SIZE(names); i++) {
-		path = xasprintf("%s/%s", dir, names[i]);
-		unlink(path);
-		free(path);
-	}
+	if (!d)
+		return;
+	while ((e = readdir(d)))
+		unlinkat(dirfd(d), e->d_name, 0);
+	closedir(d);
 	rmdir(dir);
 }
 

@@ -89,6 +89,7 @@ static void live(struct fixture *f, struct lived *ret)
 	OKAY(store_scheduler_change(f->c, &change, &now, &changed, &f->err));
 	change.running = 1;
 	change.first_after_interval = true;
+	change.job_name = "second";
 	OKAY(store_scheduler_change(f->c, &change, &now, &changed, &f->err));
 	assert_true(now.pacing.not_before > 0);
 }
@@ -112,6 +113,7 @@ static char *print_all(struct fixture *f)
 {
 	struct buf text = BUF_INIT;
 	struct run_record_page runs;
+	struct job_record_page jobs;
 	struct state_record state;
 	struct record_page page;
 	int64_t after = 0;
@@ -140,6 +142,17 @@ static char *print_all(struct fixture *f)
 		more = runs.more;
 		run_record_page_release(&runs);
 	} while (more);
+	after = 0;
+	do {
+		OKAY(store_export_jobs(f->c, after, 1, &jobs, &f->err));
+		for (i = 0; i < jobs.n; i++) {
+			assert_true(jobs.items[i].j.id > after);
+			after = jobs.items[i].j.id;
+			job_record_print(&jobs.items[i], &text);
+		}
+		more = jobs.more;
+		job_record_page_release(&jobs);
+	} while (more);
 	OKAY(store_export_state(f->c, &state, &f->err));
 	state_record_print(&state, &text);
 	return text.data;
@@ -149,6 +162,7 @@ static char *print_all(struct fixture *f)
 static void copy(struct fixture *f, struct fixture *to, uint32_t limit)
 {
 	struct run_record_page runs;
+	struct job_record_page jobs;
 	struct state_record state;
 	struct record_page page;
 	int64_t after = 0;
@@ -177,6 +191,16 @@ static void copy(struct fixture *f, struct fixture *to, uint32_t limit)
 		more = runs.more;
 		run_record_page_release(&runs);
 	} while (more);
+	after = 0;
+	do {
+		OKAY(store_export_jobs(f->c, after, limit, &jobs, &f->err));
+		OKAY(store_import_jobs(to->c, jobs.items, jobs.n, &f->err));
+		OKAY(store_import_jobs(to->c, jobs.items, jobs.n, &f->err));
+		if (jobs.n)
+			after = jobs.items[jobs.n - 1].j.id;
+		more = jobs.more;
+		job_record_page_release(&jobs);
+	} while (more);
 	OKAY(store_export_state(f->c, &state, &f->err));
 	OKAY(store_import_state(to->c, &state, &f->err));
 }
@@ -190,13 +214,36 @@ static void check_same(struct fixture *a, struct fixture *b)
 	free(y);
 }
 
+/* Of the two jobs that `live` left, the second goes on. */
+static void check_jobs(struct fixture *f, int64_t taken, bool goes_on)
+{
+	struct job_page page;
+
+	OKAY(store_jobs(f->c, 0, 0, 10, &page, &f->err));
+	assert_int_equal(page.total, 2);
+	assert_int_equal(page.n, 2);
+	assert_int_equal(page.items[0].id, 2);
+	assert_string_equal(page.items[0].name, "second");
+	assert_int_equal(page.items[0].taken, taken);
+	assert_int_equal(page.items[0].finished_at == 0, goes_on);
+	assert_int_equal(page.items[1].id, 1);
+	assert_int_equal(page.items[1].taken, 10); /* one of 11 was given back */
+	assert_true(page.items[1].finished_at);
+	job_page_release(&page);
+}
+
 /* The rest of the life of what `live` left, in the store that it was copied to. */
 static void live_on(struct fixture *f, const struct lived *l)
 {
+	struct scheduler_change stop = SCHEDULER_CHANGE_NONE;
 	struct run r = run_of(f, l->run);
+	struct scheduler now;
+	bool changed;
+	int64_t taken;
 	int64_t last, sent;
 	struct claim_batch b;
 
+	check_jobs(f, 0, true);
 	assert_false(r.finished);
 	assert_int_equal(r.claimed, 2);
 	assert_int_equal(r.failed, 1);
@@ -219,7 +266,12 @@ static void live_on(struct fixture *f, const struct lived *l)
 	assert_int_equal(b.answer, PACING_OPEN);
 	assert_int_equal(b.run, l->run + 1);
 	assert_true(b.n >= 2);
+	taken = (int64_t)b.n;
 	claim_batch_release(&b);
+	check_jobs(f, taken, true);
+	stop.running = 0;
+	OKAY(store_scheduler_change(f->c, &stop, &now, &changed, &f->err));
+	check_jobs(f, taken, false);
 }
 
 /* --- tests ------------------------------------------------------------------------------------------------- */
@@ -512,6 +564,50 @@ static void test_notes(void **state)
 	arena_release(&arena);
 }
 
+/* The oldest jobs are not kept, so the first of a copy has any id. */
+static void test_jobs_are_taken_over_and_go_on(void **state)
+{
+	struct fixture *f = *state;
+	const struct job_record jobs[] = {
+		{.j = {.id = 7, .name = "seventh", .started_at = 1000, .finished_at = 2000}, .first_run = 3, .last_run = 5},
+		{.j = {.id = 8, .name = "achte ü", .started_at = 3000}, .first_run = 6},
+	};
+	struct job_record bad[] = {jobs[1], jobs[0]};
+	struct scheduler_change change = SCHEDULER_CHANGE_NONE;
+	struct state_record s;
+	struct scheduler now;
+	struct job_page page;
+	bool changed;
+
+	assert_int_equal(store_import_jobs(f->c, bad, 2, &f->err), ERR_INVALID);
+	bad[0].j.name = "";
+	assert_int_equal(store_import_jobs(f->c, bad, 1, &f->err), ERR_INVALID);
+	schedule(f, unit(), 5);
+	change.running = 0;
+	OKAY(store_scheduler_change(f->c, &change, &now, &changed, &f->err));
+	OKAY(store_import_jobs(f->c, jobs, 2, &f->err));
+	OKAY(store_export_state(f->c, &s, &f->err));
+	assert_int_equal(s.job, 1);
+	s.job = 8;
+	s.s.pacing.running = true;
+	OKAY(store_import_state(f->c, &s, &f->err));
+	OKAY(store_scheduler_change(f->c, &change, &now, &changed, &f->err));
+	assert_true(changed);
+	change.running = 1;
+	change.job_name = "ninth";
+	OKAY(store_scheduler_change(f->c, &change, &now, &changed, &f->err));
+	OKAY(store_jobs(f->c, 0, 0, 10, &page, &f->err));
+	assert_int_equal(page.n, 4);
+	assert_int_equal(page.items[0].id, 9);
+	assert_string_equal(page.items[0].name, "ninth");
+	assert_int_equal(page.items[0].finished_at, 0);
+	assert_int_equal(page.items[1].id, 8);
+	assert_string_equal(page.items[1].name, "achte ü");
+	assert_true(page.items[1].finished_at);
+	assert_int_equal(page.items[2].finished_at, 2000);
+	job_page_release(&page);
+}
+
 const struct CMUnitTest records_tests[] = {
 	TEST(test_a_copy_is_the_same_and_lives_on),
 	TEST(test_a_copy_of_a_copy_is_the_same_and_lives_on),
@@ -522,6 +618,7 @@ const struct CMUnitTest records_tests[] = {
 	TEST(test_messages_from_elsewhere_get_ids),
 	TEST(test_what_cannot_be_is_refused),
 	TEST(test_many_and_long),
+	TEST(test_jobs_are_taken_over_and_go_on),
 	TEST(test_notes),
 };
 GROUP_END(records);

@@ -71,6 +71,7 @@ def content(path):
     for s in scheduler:
         del s["beat_at"], s["not_before"]
     found = {"messages": messages, "attempts": attempts, "runs": rows("SELECT * FROM herald_runs ORDER BY id"),
+             "jobs": rows("SELECT * FROM herald_jobs ORDER BY id"),
              "totals": rows("SELECT * FROM herald_totals"), "scheduler": scheduler}
     found["beat_at"] = db.execute("SELECT beat_at FROM herald_scheduler").fetchone()[0]
     db.close()
@@ -105,6 +106,7 @@ def test_there_and_back_again(herald, sink, postgres, mariadb, ferretdb, tmp_pat
     assert results[0]["messages"] == len(before["messages"]) == 59
     assert results[0]["attempts"] == len(before["attempts"])
     assert results[0]["runs"] == len(before["runs"])
+    assert results[0]["jobs"] == len(before["jobs"]) == 2
     assert results[0]["failed"] == 10 and results[0]["sending"] == 10 and results[0]["invalid"] == 1
     assert all(r == results[0] for r in results)
     after = content(back)
@@ -225,13 +227,19 @@ def test_a_source_can_be_had_back(herald, tmp_path):
     one = herald().start()
     one.create("Hello")
     one.stop()
+    jobs = content(one.database)["jobs"]
+    assert len(jobs) == 1 and jobs[0]["finished_at"] == 0
     assert one.run("move", "--release").returncode == 1
     move(one, f"sqlite:{one.database}", f"sqlite:{tmp_path}/new.db")
+    # The scheduler was stopped for the move, and its job with it; where it goes on, so does the job.
+    assert content(one.database)["jobs"][0]["finished_at"] > 0
+    assert content(tmp_path / "new.db")["jobs"] == jobs
     assert one.run("serve").returncode == 2
     done = one.run("move", "--release")
     assert done.returncode == 0, done.stderr
     one.start()
     assert one.status()["running"] is True
+    assert len(content(one.database)["jobs"]) == 2
     assert one.stats()["total"] == 1 if "total" in one.stats() else True
 
 
