@@ -59,6 +59,9 @@ make_root() {
 	for _file in /etc/resolv.conf /etc/hosts; do
 		[ ! -e $_file ] || cat $_file >"$1$_file"
 	done
+	# npm looks for the machine's own authorities where the machine says; tools/in-root passes it on.
+	_authorities=${NODE_EXTRA_CA_CERTS:-$(npm config get cafile 2>/dev/null || true)}
+	[ ! -f "$_authorities" ] || cp -L "$_authorities" "$1/etc/machine-authorities.crt"
 	# An archive behind TLS is judged by the machine's authorities, before there are any in the new root.
 	if [ "${_main#https:}" != "$_main" ]; then
 		mkdir -p "$1/etc/ssl/certs"
