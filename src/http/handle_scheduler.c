@@ -63,10 +63,10 @@ static bool read_change(struct request *r, struct scheduler_change *change)
 	return true;
 }
 
-static enum handled turn(struct request *r, struct store_session *c, bool on, const char *done,
-                         const char *already)
+/* change: what is asked for beside the body's fields. */
+static enum handled make_change(struct request *r, struct store_session *c, struct scheduler_change change,
+                                const char *done, const char *already)
 {
-	struct scheduler_change change = handler_turn(r, on);
 	struct error err = ERROR_INIT;
 	struct scheduler s;
 	bool changed;
@@ -89,17 +89,19 @@ static enum handled turn(struct request *r, struct store_session *c, bool on, co
 
 enum handled handle_start(struct request *r, struct store_session *c)
 {
-	return turn(r, c, true, "Scheduler started", "Scheduler is already running");
+	return make_change(r, c, handler_turn(r, true), "Scheduler started", "Scheduler is already running");
 }
 
 enum handled handle_stop(struct request *r, struct store_session *c)
 {
-	return turn(r, c, false, "Scheduler stopped", "Scheduler is already stopped");
+	return make_change(r, c, handler_turn(r, false), "Scheduler stopped", "Scheduler is already stopped");
 }
 
 enum handled handle_settings(struct request *r, struct store_session *c)
 {
-	return turn(r, c, -1, NULL, "Scheduler settings stored");
+	static const char done[] = "Scheduler settings stored";
+
+	return make_change(r, c, (struct scheduler_change)SCHEDULER_CHANGE_NONE, done, done);
 }
 
 static void answer_too_early(struct request *r, usec_t next_at)

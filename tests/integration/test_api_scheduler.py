@@ -40,6 +40,19 @@ def test_start_and_stop(stopped):
     assert stopped.status()["running"] is False
 
 
+def test_settings_turn_nothing(stopped):
+    for turned in (False, True, False):
+        stopped.api.post(f"/api/v1/scheduler/{'start' if turned else 'stop'}")
+        for body in (None, {}, {"failureRate": 0.5}, {"alertedAt": "2026-01-02T03:04:05Z"}):
+            a = stopped.api.post("/api/v1/scheduler/settings", body)
+            assert (a.status, a.json["message"], a.json["changed"]) == (200, "Scheduler settings stored", False), a
+            assert a.data["running"] is turned and stopped.status()["running"] is turned
+    jobs = stopped.api.get("/api/v1/scheduler/jobs").data
+    assert len(jobs) == 1 and jobs[0]["finishedAt"], jobs
+    s = stopped.status()
+    assert (s["failureRate"], s["lastAlertSentAt"]) == (0.5, "2026-01-02T03:04:05.000Z")
+
+
 @pytest.mark.parametrize("interval, seconds, text", [(1, 60, "1m"), (2.5, 150, "2m30s"), ("90s", 90, "1m30s"),
                                                      ("500ms", 0.5, "500ms"), ("0", 0, "0")])
 def test_change(stopped, interval, seconds, text):
