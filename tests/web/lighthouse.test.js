@@ -46,7 +46,7 @@ async function scores(hash, keys) {
 /** The best of a few tries: another program that wants the processor must not count. */
 async function best(hash, keys) {
 	let result;
-	for (let nth = 0; nth < 3; nth++) {
+	for (let nth = 0; nth < 6; nth++) {
 		const next = await scores(hash, keys);
 		if (!next)
 			continue;
