@@ -92,7 +92,8 @@ static int write_all(struct export *e, struct api *api, const char *path, struct
 	pages_init(&pages, api, path, NULL);
 	while (code == OK && !pages.at_end) {
 		code = pages_next(&pages, 100, &answer, err);
-		if (code == OK && !e->progress.total)
+		/* A total that is only a part of it is worse than none. */
+		if (code == OK && !e->progress.total && !json_object_get(answer.body, "totalCountExact"))
 			e->progress.total = (uint64_t)api_int(answer.body, "totalCount");
 		if (code == OK && e->rows == 0 && !e->ndjson)
 			for (size_t i = 0; i < ARRAY_SIZE(columns); i++)

@@ -109,6 +109,8 @@ void answer_page_end(struct json_out *j, const struct page_totals *t)
 	json_kv_int(j, "pageSize", t->size);
 	json_kv_int(j, "totalCount", t->total);
 	json_kv_int(j, "totalPages", (t->total + t->size - 1) / t->size);
+	if (t->more)
+		json_kv_bool(j, "totalCountExact", false);
 	if (*t->next)
 		json_kv_str(j, "nextCursor", t->next);
 	json_end(j);

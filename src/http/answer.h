@@ -70,6 +70,7 @@ struct page_totals {
 	uint32_t size;
 	int64_t total;
 	const char *next;
+	bool more; /* there are more than `total` */
 };
 void answer_page_end(struct json_out *j, const struct page_totals *t);
 

@@ -118,13 +118,16 @@ static void answer_page(struct request *r, const struct query *q, const struct m
 		render_message(&j, &page->items[i], r->http->o.ids);
 	if (page->more)
 		cursor_write(&next, CURSOR_MESSAGES, q, &(struct cursor){page->last, q->page + 1});
-	answer_page_end(&j, &(struct page_totals){q->page, q->page_size, page->total, next.data});
+	answer_page_end(&j, &(struct page_totals){q->page, q->page_size, page->total, next.data, page->total_more});
 	buf_release(&next);
 }
 
+/* Ten million could be counted, but not while somebody waits for a page of twenty. */
+#define COUNT_MOST 100000
+
 static enum handled list(struct request *r, struct store_session *c, unsigned allowed, int status)
 {
-	struct list_query lq = {.want_total = true};
+	struct list_query lq = {.want_total = true, .count_most = COUNT_MOST};
 	struct error err = ERROR_INIT;
 	struct message_page page;
 	struct query q;

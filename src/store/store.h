@@ -259,13 +259,15 @@ struct list_query {
 	uint64_t offset;   /* rows to skip after `after`: for page numbers; costs its length */
 	struct list_position after;
 	bool want_total;
+	uint32_t count_most; /* where it takes counting to know the total, no further than this; 0: to the end */
 };
 
 struct message_page {
 	struct arena arena;
 	struct message *items;
 	size_t n;
-	int64_t total; /* with want_total: all that match; else -1 */
+	int64_t total;   /* with want_total: all that match; else -1 */
+	bool total_more; /* more match than `total`, which is count_most */
 	bool more;     /* rows follow; `last` is where */
 	struct list_position last;
 };

@@ -363,8 +363,11 @@ static int list(void *session, const struct list_query *q, struct message_page *
 
 	(void)err;
 	pthread_mutex_lock(&db->lock);
-	for (i = 0; q->want_total && i < db->n_rows; i++)
+	for (i = 0; q->want_total && !page.total_more && i < db->n_rows; i++) {
 		page.total += matches(db->rows[i], q);
+		if (q->phone || q->since || q->until)
+			list_bound_total(q, &page);
+	}
 	page.items = arena_calloc(&page.arena, q->limit, sizeof(*page.items));
 	while ((row = next_row(db, q, row))) {
 		if (skip) {

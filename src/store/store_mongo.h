@@ -133,7 +133,7 @@ int64_t mg_token(void);
 
 /* --- store_mongo_schema.c ------------------------------------------------------------------------------- */
 
-#define MG_SCHEMA 1
+#define MG_SCHEMA 2
 int mg_migrate(struct mg_session *s, bool read_only, int *ret_found, struct error *err);
 
 /* --- documents that several verbs touch (store_mongo_rows.c, _runs.c) ------------------------------------ */

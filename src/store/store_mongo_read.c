@@ -102,12 +102,36 @@ static int read_page(struct mg_session *s, const struct list_query *q, struct me
 	return rc;
 }
 
+static int count_some(struct mg_session *s, bson_t *filter, uint32_t limit, int64_t *ret, struct error *err)
+{
+	bson_t *match cleanup(mg_free_bson) = filter;
+	mongoc_cursor_t *cursor cleanup(mg_free_cursor) = mg_aggregate(
+		s, MG_MESSAGES,
+		BCON_NEW("pipeline", "[", "{", "$match", BCON_DOCUMENT(match), "}", "{", "$limit",
+	                 BCON_INT64(limit), "}", "{", "$group", "{", "_id", BCON_NULL, "n", "{", "$sum",
+	                 BCON_INT32(1), "}", "}", "}", "]"));
+	const bson_t *doc;
+	int rc = mg_next(s, cursor, &doc, err);
+
+	if (rc < 0)
+		return rc;
+	*ret = rc ? mg_i64(doc, "n") : 0;
+	return OK;
+}
+
 /* A page that ends the list says itself how long that is; there is no snapshot over two reads. */
 static int read_total(struct mg_session *s, const struct list_query *q, struct message_page *page,
                       struct error *err)
 {
 	bool whole = !q->after.at && !q->after.id && !page->more && (page->n || !q->offset);
 
+	if (!whole && q->count_most && (q->phone || q->since || q->until)) {
+		int rc = count_some(s, list_filter(q, false), q->count_most + 1, &page->total, err);
+
+		if (!rc)
+			list_bound_total(q, page);
+		return rc;
+	}
 	if (!whole)
 		return mg_count(s, MG_MESSAGES, list_filter(q, false), &page->total, err);
 	page->total = (int64_t)(q->offset + page->n);
@@ -129,23 +153,6 @@ int mg_list(void *session, const struct list_query *q, struct message_page *ret,
 }
 
 /* --- the queue --------------------------------------------------------------------------------------------- */
-
-static int count_some(struct mg_session *s, bson_t *filter, uint32_t limit, int64_t *ret, struct error *err)
-{
-	bson_t *match cleanup(mg_free_bson) = filter;
-	mongoc_cursor_t *cursor cleanup(mg_free_cursor) = mg_aggregate(
-		s, MG_MESSAGES,
-		BCON_NEW("pipeline", "[", "{", "$match", BCON_DOCUMENT(match), "}", "{", "$limit",
-	                 BCON_INT64(limit), "}", "{", "$group", "{", "_id", BCON_NULL, "n", "{", "$sum",
-	                 BCON_INT32(1), "}", "}", "}", "]"));
-	const bson_t *doc;
-	int rc = mg_next(s, cursor, &doc, err);
-
-	if (rc < 0)
-		return rc;
-	*ret = rc ? mg_i64(doc, "n") : 0;
-	return OK;
-}
 
 /* Two questions, so that each is one stretch of the index. */
 int mg_ahead(void *session, const struct ahead_query *q, uint32_t *ret, struct error *err)

@@ -78,6 +78,11 @@ static int create_all(struct mg_session *s, struct error *err)
 	                    BCON_NEW("name", BCON_UTF8("herald_counts"), "key", "{", "tries.counts",
 	                             BCON_INT32(1), "}"),
 	                    &e) ||
+	    /* In the order of lists by creation; only a new document is entered there, not a changed one. */
+	    !create_indexes(s, "herald_messages",
+	                    BCON_NEW("name", BCON_UTF8("herald_phone"), "key", "{", "phone",
+	                             BCON_INT32(1), "created_at", BCON_INT32(1), "_id", BCON_INT32(1), "}"),
+	                    &e) ||
 	    !create_key_index(s, &e) ||
 	    !create_indexes(s, "herald_runs",
 	                    BCON_NEW("name", BCON_UTF8("herald_finished"), "key", "{", "finished",
@@ -93,10 +98,10 @@ static int create_all(struct mg_session *s, struct error *err)
 
 static int write_version(struct mg_session *s, struct error *err)
 {
-	int rc = mg_insert(s, MG_META,
-	                   BCON_NEW("_id", BCON_UTF8(MG_SCHEMA_ID), "version", BCON_INT32(MG_SCHEMA)),
-	                   err);
+	int rc = mg_update(s, MG_META, false, BCON_NEW("_id", BCON_UTF8(MG_SCHEMA_ID)),
+	                   BCON_NEW("$max", "{", "version", BCON_INT32(MG_SCHEMA), "}"), true, NULL, err);
 
+	/* Of two that would insert it, the other did. */
 	return rc == ERR_CONFLICT ? OK : rc;
 }
 
@@ -108,7 +113,8 @@ int mg_migrate(struct mg_session *s, bool read_only, int *ret_found, struct erro
 		return rc;
 	if (read_only && found < MG_SCHEMA)
 		return error_set(err, ERR_CONFIG,
-		                 "it has no herald collections (version %d of %d): run `herald migrate`",
+		                 found ? "its schema has version %d, this herald needs %d: run `herald migrate`"
+		                       : "it has no herald collections (version %d of %d): run `herald migrate`",
 		                 found, MG_SCHEMA);
 	if (found < MG_SCHEMA && ((rc = create_all(s, err)) || (rc = write_version(s, err))))
 		return rc;

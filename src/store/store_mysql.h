@@ -149,7 +149,7 @@ static inline void my_quote_text(struct my_session *s, struct buf *sql, const ch
 
 /* --- store_mysql_schema.c --------------------------------------------------------------------------------- */
 
-#define MY_SCHEMA 4
+#define MY_SCHEMA 5
 /* Finds the schema's version and, unless read_only, brings it up to MY_SCHEMA. */
 int my_migrate(struct my_session *s, bool read_only, int *ret_found, struct error *err);
 

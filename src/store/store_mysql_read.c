@@ -94,9 +94,11 @@ static void add_rows(struct my_session *s, struct buf *sql, const struct list_qu
                      uint64_t most)
 {
 	const char *at = state < 0 ? "created_at" : "state_at";
+	const char *index = state < 0 ? "herald_messages_created" : "herald_messages_state";
 
-	buf_addf(sql, "SELECT id,%s AS pos FROM herald_messages FORCE INDEX(%s) WHERE ", at,
-	         state < 0 ? "herald_messages_created" : "herald_messages_state");
+	if (q->phone)
+		index = "herald_messages_phone";
+	buf_addf(sql, "SELECT id,%s AS pos FROM herald_messages FORCE INDEX(%s) WHERE ", at, index);
 	if (state < 0)
 		buf_addlit(sql, "created_at>=0");
 	else
@@ -153,6 +155,8 @@ static size_t total_query(struct my_session *s, struct my_batch *b, const struct
 	sql = my_begin(b);
 	buf_addlit(sql, "SELECT COUNT(*) FROM (");
 	add_source(s, sql, q, 0);
+	if (q->count_most)
+		buf_addf(sql, " LIMIT %llu", (unsigned long long)q->count_most + 1);
 	buf_addlit(sql, ") u");
 	return b->n - 1;
 }
@@ -211,8 +215,11 @@ static int list(struct my_session *s, void *arg, struct error *err)
 	if (rc)
 		return rc;
 	read_page(&b, page, l->q, &l->page);
-	if (l->q->want_total)
+	if (l->q->want_total) {
 		l->page.total = read_total(&b, total, l->q);
+		if (filtered(l->q))
+			list_bound_total(l->q, &l->page);
+	}
 	return OK;
 }
 

@@ -126,6 +126,12 @@ static const char *const schema_1[] = {
 	"'ALTER TABLE " table " ADD COLUMN " column " " type "')",                                 \
 		"PREPARE herald FROM @herald", "EXECUTE herald", "DEALLOCATE PREPARE herald"
 
+#define ADD_INDEX(table, index, columns)                                                            \
+	"SET @herald=IF(EXISTS(SELECT 1 FROM information_schema.statistics WHERE table_schema=DATABASE()" \
+	" AND table_name='" table "' AND index_name='" index "'),'DO 0',"                          \
+	"'ALTER TABLE " table " ADD INDEX " index "(" columns ")')",                               \
+		"PREPARE herald FROM @herald", "EXECUTE herald", "DEALLOCATE PREPARE herald"
+
 static const char *const schema_2[] = {
 	ADD_COLUMN("herald_totals", "n_invalid", "BIGINT NOT NULL DEFAULT 0"),
 	"CREATE TABLE IF NOT EXISTS herald_notes("
@@ -152,7 +158,13 @@ static const char *const schema_4[] = {
 	NULL,
 };
 
-static const char *const *const steps[MY_SCHEMA] = {schema_1, schema_2, schema_3, schema_4};
+/* In the order of lists by creation. It is written when a message is created and not again. */
+static const char *const schema_5[] = {
+	ADD_INDEX("herald_messages", "herald_messages_phone", "phone,created_at,id"),
+	NULL,
+};
+
+static const char *const *const steps[MY_SCHEMA] = {schema_1, schema_2, schema_3, schema_4, schema_5};
 
 /* One statement by itself. */
 static int exec(struct my_session *s, const char *sql, struct error *err)

@@ -150,7 +150,7 @@ int pg_transact(struct pg_session *s, int (*body)(struct pg_session *s, void *ar
 
 /* --- store_postgres_schema.c -------------------------------------------------------------------------------- */
 
-#define PG_SCHEMA 4
+#define PG_SCHEMA 5
 /* On a bare connection: finds the schema's version and, unless read_only, brings it up to PG_SCHEMA. */
 int pg_migrate(PGconn *handle, bool read_only, int *ret_found, struct error *err);
 

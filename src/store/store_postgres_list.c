@@ -26,10 +26,31 @@ static void add_filters(struct buf *sql, struct pg_args *args, const struct list
 		condition(sql, args, "id<(SELECT herald_first_since(", "::bigint))");
 		pg_add_i64(args, q->until);
 	}
-	if (q->phone) {
-		condition(sql, args, "phone=", "::text");
-		pg_add_text(args, q->phone);
+}
+
+/* The array is made once, and each of its ids looked up: the planner thinks such arrays short. Of all states, the
+ * newest ids are the newest rows, so the rest need not be looked at. */
+static void add_phone(struct buf *sql, struct pg_args *args, const struct list_query *q, int state, uint64_t most)
+{
+	if (!q->phone)
+		return;
+	buf_addlit(sql, " AND id=ANY(ARRAY(SELECT id FROM herald_phones WHERE true");
+	condition(sql, args, "phone=", "::text");
+	pg_add_text(args, q->phone);
+	if (state < 0) {
+		if (most && q->after.id) {
+			condition(sql, args, "id<", "::bigint");
+			pg_add_i64(args, q->after.id);
+		}
+		add_filters(sql, args, q);
+		if (!most && q->count_most)
+			most = (uint64_t)q->count_most + 1;
+		if (most) {
+			buf_addf(sql, " ORDER BY id DESC LIMIT $%zu::bigint", args->n + 1);
+			pg_add_i64(args, (int64_t)most);
+		}
 	}
+	buf_addlit(sql, "))");
 }
 
 /* The rows of one state (-1: of all) as (id, at), newest first; with most > 0 so many behind the query's
@@ -54,6 +75,7 @@ static void add_rows(struct buf *sql, struct pg_args *args, const struct list_qu
 		pg_add_i64(args, q->after.id);
 	}
 	add_filters(sql, args, q);
+	add_phone(sql, args, q, state, most);
 	if (most) {
 		buf_addf(sql, " ORDER BY %s LIMIT $%zu::bigint",
 		         state < 0 ? "id DESC" : "state DESC,state_at DESC,id DESC", args->n + 1);
@@ -83,6 +105,8 @@ static void build_count(struct buf *sql, struct pg_args *args, const struct list
 	if (q->phone || q->since || q->until) {
 		buf_addlit(sql, "SELECT count(*) FROM (");
 		add_source(sql, args, q, 0);
+		if (q->count_most)
+			buf_addf(sql, " LIMIT %lld", (long long)q->count_most + 1);
 		buf_addlit(sql, ") k");
 		return;
 	}
@@ -150,8 +174,11 @@ static int list_body(struct pg_session *s, void *arg, struct error *err)
 		return rc;
 	l->page = (struct message_page){.total = -1};
 	read_page(calls[1].res, l);
-	if (l->q->want_total)
+	if (l->q->want_total) {
 		l->page.total = pg_i64(calls[2].res, 0, 0);
+		if (l->q->phone || l->q->since || l->q->until)
+			list_bound_total(l->q, &l->page);
+	}
 	pg_calls_clear(calls, n);
 	return OK;
 }

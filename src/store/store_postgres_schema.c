@@ -180,8 +180,25 @@ static const char schema_4[] =
 	" last_run bigint NOT NULL DEFAULT 0,"
 	" name text NOT NULL);";
 
+/*
+ * Which messages go to a phone number. An index of herald_messages would be written by each claim and each
+ * outcome: measured, two thirds more processor time for those. This costs 4 us when a message is created, and
+ * nothing later. By a trigger, so that what an older herald creates is in it, too; that is there before the
+ * rows are copied, and keeps writers out meanwhile.
+ */
+static const char schema_5[] =
+	"CREATE TABLE herald_phones("
+	" phone text COLLATE \"C\","
+	" id bigint,"
+	" CONSTRAINT herald_phones_id PRIMARY KEY(phone,id));"
+	"CREATE FUNCTION herald_phones_add() RETURNS trigger LANGUAGE plpgsql AS $$"
+	" BEGIN INSERT INTO herald_phones(phone,id) SELECT phone,id FROM fresh; RETURN NULL; END $$;"
+	"CREATE TRIGGER herald_phones AFTER INSERT ON herald_messages REFERENCING NEW TABLE AS fresh"
+	" FOR EACH STATEMENT EXECUTE FUNCTION herald_phones_add();"
+	"INSERT INTO herald_phones(phone,id) SELECT phone,id FROM herald_messages ORDER BY phone COLLATE \"C\",id;";
+
 static const char *const steps[PG_SCHEMA][2] = {{schema_1, schema_1_nodes}, {schema_2}, {schema_3},
-                                                {schema_4}};
+                                                {schema_4}, {schema_5}};
 
 static int run(PGconn *handle, const char *sql, int64_t *ret /* may be NULL */, struct error *err)
 {

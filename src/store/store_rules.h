@@ -91,6 +91,14 @@ struct claimed *claim_batch_add(struct claim_batch *b, size_t *cap);
  * message that it could take is due (USEC_NEVER: none); used in continuous mode. */
 usec_t claim_next_at(const struct pacing *p, enum pacing_answer answer, usec_t soonest);
 
+/* Of a list whose total was counted no further than count_most + 1: the total as it is to be told. */
+static inline void list_bound_total(const struct list_query *q, struct message_page *page)
+{
+	page->total_more = q->count_most && page->total > (int64_t)q->count_most;
+	if (page->total_more)
+		page->total = q->count_most;
+}
+
 /* --- records (store_records.c) ------------------------------------------------------------------------------ */
 
 /* The row's state, and what orders it there. */

@@ -59,13 +59,18 @@ enum {
 	P_LIMIT,
 	P_OFFSET,
 	P_PHONES_UPTO,
+	P_COUNT_MOST,
 };
+
+/* So many messages are looked through one by one when a state and a time are asked for. */
+#define FEW_IDS 100000
 
 struct lister {
 	const struct list_query *q;
 	struct totals totals;
 	int64_t first_id, end_id; /* since and until as ids */
 	int64_t phones_upto;
+	bool by_id; /* the phone number or the time leaves few ids: then the state is no help in finding them */
 };
 
 /* The smallest id whose message was created at or after t: ids and creation times rise together. */
@@ -95,12 +100,13 @@ static int first_id_since(struct sq_conn *c, usec_t t, int64_t last_id, int64_t 
 	return OK;
 }
 
-static void add_filters(struct buf *sql, const struct list_query *q)
+/* by_state: the index of states is to be used, and for that ('+') not the ids. */
+static void add_filters(struct buf *sql, const struct list_query *q, bool by_state)
 {
 	if (q->since)
-		buf_addlit(sql, " AND id>=?4");
+		buf_addstr(sql, by_state ? " AND +id>=?4" : " AND id>=?4");
 	if (q->until)
-		buf_addlit(sql, " AND id<?5");
+		buf_addstr(sql, by_state ? " AND +id<?5" : " AND id<?5");
 	if (!q->phone)
 		return;
 	/* The segments one after the other, then what is in none yet. */
@@ -112,32 +118,35 @@ static void add_filters(struct buf *sql, const struct list_query *q)
 }
 
 /* Rows of one state (or all: NULL) as (id, at), without order. */
-static void add_rows(struct buf *sql, const struct list_query *q, const char *state, bool position)
+static void add_rows(struct buf *sql, const struct lister *l, const char *state, bool position)
 {
+	const struct list_query *q = l->q;
 	bool after = position && (q->after.at || q->after.id);
 
 	buf_addf(sql, "SELECT id,%s AS at FROM herald_messages WHERE ", state ? "state_at" : "created_at");
-	/* '+': of a number's few messages, the state is no help in finding them. */
+	/* '+' keeps SQLite from using the index. */
 	if (state)
-		buf_addf(sql, "%sstate=%s", q->phone ? "+" : "", state);
+		buf_addf(sql, "%sstate=%s", l->by_id ? "+" : "", state);
 	else
 		buf_addlit(sql, "1");
-	if (after && state && q->phone)
+	if (after && state && l->by_id)
 		buf_addlit(sql, " AND +state_at<=?2 AND (state_at<?2 OR id<?3)");
 	else if (after)
 		buf_addstr(sql, state ? " AND state_at<=?2 AND (state_at<?2 OR id<?3)" : " AND id<?3");
-	add_filters(sql, q);
+	add_filters(sql, q, state && !l->by_id);
 }
 
-static void add_source(struct buf *sql, const struct list_query *q, bool position)
+static void add_source(struct buf *sql, const struct lister *l, bool position)
 {
+	const struct list_query *q = l->q;
+
 	if (q->status == MESSAGE_PENDING) {
 		/* SQLite merges the two, each in the order of the index. */
-		add_rows(sql, q, "0", position);
+		add_rows(sql, l, "0", position);
 		buf_addlit(sql, " UNION ALL ");
-		add_rows(sql, q, "6", position);
+		add_rows(sql, l, "6", position);
 	} else {
-		add_rows(sql, q, q->status < 0 ? NULL : "?1", position);
+		add_rows(sql, l, q->status < 0 ? NULL : "?1", position);
 	}
 }
 
@@ -154,9 +163,10 @@ static void bind_query(sqlite3_stmt *st, const struct lister *l)
 	sqlite3_bind_int64(st, P_LIMIT, (int64_t)q->limit + 1);
 	sqlite3_bind_int64(st, P_OFFSET, (int64_t)q->offset);
 	sqlite3_bind_int64(st, P_PHONES_UPTO, l->phones_upto);
+	sqlite3_bind_int64(st, P_COUNT_MOST, q->count_most ? (int64_t)q->count_most + 1 : -1);
 }
 
-static int count(struct sq_conn *c, const struct lister *l, int64_t *ret, struct error *err)
+static int count(struct sq_conn *c, const struct lister *l, struct message_page *page, struct error *err)
 {
 	struct buf sql cleanup(buf_release) = BUF_INIT;
 	const struct list_query *q = l->q;
@@ -167,17 +177,20 @@ static int count(struct sq_conn *c, const struct lister *l, int64_t *ret, struct
 	for (i = 0; i < MESSAGE_STATUS_COUNT; i++)
 		all += l->totals.counts.by_status[i];
 	if (!q->phone && !q->since && !q->until) {
-		*ret = q->status < 0 ? all : l->totals.counts.by_status[q->status];
+		page->total = q->status < 0 ? all : l->totals.counts.by_status[q->status];
 		return OK;
 	}
 	if (!q->phone && q->status < 0 && all == l->totals.last_id) {
 		/* No gap among the ids: a difference tells. */
-		*ret = l->end_id > l->first_id ? l->end_id - l->first_id : 0;
+		page->total = l->end_id > l->first_id ? l->end_id - l->first_id : 0;
 		return OK;
 	}
 	buf_addlit(&sql, "SELECT count(*) FROM (");
-	add_source(&sql, q, false);
-	buf_addlit(&sql, ")");
+	add_source(&sql, l, false);
+	/* From the end at which most match. */
+	if (q->status >= 0 && q->since && !l->by_id)
+		buf_addlit(&sql, " ORDER BY at DESC");
+	buf_addlit(&sql, " LIMIT ?10)");
 	st = sq_stmt(c, sql.data, err);
 	if (!st)
 		return err->code;
@@ -185,7 +198,8 @@ static int count(struct sq_conn *c, const struct lister *l, int64_t *ret, struct
 	rc = sq_row(c, st, err);
 	if (rc < 0)
 		return rc;
-	*ret = sqlite3_column_int64(st, 0);
+	page->total = sqlite3_column_int64(st, 0);
+	list_bound_total(q, page);
 	return OK;
 }
 
@@ -199,7 +213,7 @@ static int read_page(struct sq_conn *c, const struct lister *l, struct message_p
 	int rc;
 
 	buf_addlit(&sql, "SELECT " SQ_MESSAGE_COLUMNS ",k.at FROM (");
-	add_source(&sql, q, true);
+	add_source(&sql, l, true);
 	buf_addf(&sql,
 	         " ORDER BY %s LIMIT ?7 OFFSET ?8) k JOIN herald_messages m ON m.id=k.id" SQ_MESSAGE_JOINS
 	         " ORDER BY k.at DESC,k.id DESC",
@@ -237,8 +251,9 @@ static int list(struct sq_conn *c, struct lister *l, struct message_page *page, 
 		rc = first_id_since(c, q->until, l->totals.last_id, &l->end_id, err);
 	if (!rc && q->phone)
 		rc = sq_phones_upto(c, &l->phones_upto, err);
+	l->by_id = q->phone || ((q->since || q->until) && l->end_id - l->first_id <= FEW_IDS);
 	if (!rc && q->want_total)
-		rc = count(c, l, &page->total, err);
+		rc = count(c, l, page, err);
 	return rc ? rc : read_page(c, l, page, err);
 }
 

@@ -230,6 +230,45 @@ static void test_filters(void **state)
 	message_page_release(&page);
 }
 
+static const char number[] = "+905551234567"; /* of add() */
+
+/* Where counting takes reading, it ends at a bound; what the counters know is told in full. */
+static void test_totals_are_counted_so_far(void **state)
+{
+	struct fixture *f = *state;
+	struct list_query q = {.status = -1, .limit = 2, .want_total = true, .count_most = 4};
+	struct message_page page;
+	static const struct {
+		const char *phone;
+		usec_t since;
+		int status;
+		uint32_t most;
+		int64_t total;
+		bool more;
+	} cases[] = {
+		{number, 0, -1, 4, 4, true},  {number, 0, -1, 5, 5, true},
+		{number, 0, -1, 6, 6, false}, {number, 0, MESSAGE_PENDING, 4, 4, true},
+		{number, 0, -1, 0, 6, false}, {number, 0, MESSAGE_PENDING, 6, 6, false},
+		{NULL, 0, -1, 4, 6, false},  {NULL, 0, MESSAGE_PENDING, 4, 6, false},
+		{NULL, 1, -1, 6, 6, false},  {NULL, 1, MESSAGE_PENDING, 4, 4, true},
+		{NULL, 1, MESSAGE_SENT, 4, 0, false},
+	};
+	size_t i;
+
+	add(f, 6);
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		q.phone = cases[i].phone;
+		q.since = cases[i].since;
+		q.status = cases[i].status;
+		q.count_most = cases[i].most;
+		page = list(f, &q);
+		assert_int_equal(page.total, cases[i].total);
+		assert_int_equal(page.total_more, cases[i].more);
+		assert_int_equal(page.n, cases[i].total ? 2 : 0);
+		message_page_release(&page);
+	}
+}
+
 static void test_queries_that_make_no_sense_are_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -319,6 +358,7 @@ const struct CMUnitTest list_tests[] = {
 	TEST(test_sent_by_time_of_sending),
 	TEST(test_pending_by_due_time_over_both_lanes),
 	TEST(test_filters),
+	TEST(test_totals_are_counted_so_far),
 	TEST(test_how_many_go_before),
 	TEST(test_queries_that_make_no_sense_are_refused),
 	TEST(test_what_is_not_there_is_not_found),

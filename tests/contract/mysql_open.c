@@ -194,6 +194,7 @@ static void test_a_newer_schema(void **state)
 /* As the first release left it; and half way from there. */
 #define TO_SCHEMA_1                                                                                \
 	"ALTER TABLE herald_totals DROP COLUMN n_invalid;"                                         \
+	"ALTER TABLE herald_messages DROP INDEX herald_messages_phone;"                            \
 	"ALTER TABLE herald_scheduler DROP COLUMN not_before,DROP COLUMN job;DROP TABLE herald_jobs;" \
 	"UPDATE herald_schema SET version=1"
 

@@ -404,6 +404,7 @@ static void test_a_newer_schema_is_refused(void **state)
 #define TO_SCHEMA_1                                                                                \
 	"ALTER TABLE herald_counts DROP COLUMN invalid; ALTER TABLE herald_scheduler DROP COLUMN not_before;" \
 	"ALTER TABLE herald_scheduler DROP COLUMN job; DROP TABLE herald_jobs;"                    \
+	"DROP TRIGGER herald_phones ON herald_messages; DROP FUNCTION herald_phones_add; DROP TABLE herald_phones;" \
 	"DELETE FROM herald_schema WHERE version>1"
 
 static void test_an_older_schema_is_migrated(void **state)
@@ -416,6 +417,9 @@ static void test_an_older_schema_is_migrated(void **state)
 	(void)state;
 	store_close(open_store(proxied_url));
 	free(ask("UPDATE herald_counts SET pending=2,retrying=1,unknown=3 WHERE slot=5"));
+	free(ask("INSERT INTO herald_messages(id,state_at,fence,owner,run,said,due_at,started_at,updated_at,created_at,"
+	         "send_at,attempts,lost,state,phone,content) VALUES(7,1,0,0,0,-1,1,1,1,1,0,0,0,2,'+905',''),"
+	         "(8,1,0,0,0,-1,1,1,1,1,0,0,0,2,'+904','')"));
 	free(ask(TO_SCHEMA_1));
 	s = open_store(proxied_url);
 	store_schema(s, &found, &current);
@@ -426,6 +430,7 @@ static void test_an_older_schema_is_migrated(void **state)
 	assert_int_equal(counts.by_status[MESSAGE_PENDING], 3);
 	assert_int_equal(counts.by_status[MESSAGE_UNKNOWN], 3);
 	assert_int_equal(counts.by_status[MESSAGE_INVALID], 0);
+	assert_answer("SELECT string_agg(phone||'='||id,' ' ORDER BY id) FROM herald_phones", "+905=7 +904=8");
 	store_session_close(c);
 	store_close(s);
 }

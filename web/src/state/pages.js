@@ -38,6 +38,7 @@ export function usePages(load, key) {
 			page: page?.page ?? trail.length,
 			totalPages: page?.totalPages,
 			totalCount: page?.totalCount,
+			counted: page?.totalCountExact === false ? "some" : "all",
 			older,
 			newer,
 			onJump: (n) => go(n === 1 ? [{}] : [{ page: n }], "jump"),

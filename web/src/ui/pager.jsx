@@ -3,11 +3,11 @@ import { useState } from "preact/hooks";
 import { count, plural } from "../lib/number.js";
 import { Button } from "./button.jsx";
 
-export function Pager({ page, totalPages, totalCount, noun, older, newer, onJump, busy }) {
+export function Pager({ page, totalPages, totalCount, counted, noun, older, newer, onJump, busy }) {
 	const [text, setText] = useState("");
 	const jump = (e) => {
 		e.preventDefault();
-		const n = Math.min(Number(text), totalPages || Number(text));
+		const n = counted === "some" ? Number(text) : Math.min(Number(text), totalPages || Number(text));
 		if (Number.isInteger(n) && n >= 1)
 			onJump(n);
 		setText("");
@@ -17,7 +17,9 @@ export function Pager({ page, totalPages, totalCount, noun, older, newer, onJump
 			<p class="muted" aria-live="polite">
 				{totalCount === undefined || totalCount === null
 					? `Page ${count(page)}`
-					: `Page ${count(page)} of ${count(Math.max(1, totalPages))}, ${plural(totalCount, noun)}`}
+					: counted === "some"
+						? `Page ${count(page)}, ${count(totalCount)}+ ${noun}s`
+						: `Page ${count(page)} of ${count(Math.max(1, totalPages))}, ${plural(totalCount, noun)}`}
 			</p>
 			<form class="pager-jump" onSubmit={jump} noValidate>
 				<label>
