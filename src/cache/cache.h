@@ -25,10 +25,9 @@ struct cache_options {
 	/* How entries lie there, for others that read them: cache_layout.h. */
 	bool list;         /* one list instead of a key for each message; the TTL must be 0 */
 	const char *key;   /* NULL or "": "sent_message:{id}", of a list "sent_messages" */
-	const char *value; /* NULL or "": CACHE_VALUE_DEFAULT */
+	const char *value; /* NULL or "": CACHE_VALUE_DEFAULT (cache_template.h) */
 	struct metrics *metrics; /* may be NULL */
 };
-#define CACHE_VALUE_DEFAULT "{\"messageId\":\"{messageId}\",\"sentAt\":\"{sentAt}\"}"
 
 /* To put, all but message_id are known. What the layout does not hold, cache_list() cannot tell. */
 struct cache_entry {

@@ -10,45 +10,17 @@
 #include "message_uuid.h"
 #include "text.h"
 
-static const char *const field_names[] = {
-	[FIELD_NONE] = "",
-	[FIELD_ID] = "{id}",
-	[FIELD_UUID] = "{uuid}",
-	[FIELD_MESSAGE_ID] = "{messageId}",
-	[FIELD_SENT_AT] = "{sentAt}",
-};
-
 /* ---- templates ---- */
 
-/* The first placeholder in the text; FIELD_NONE when there is none. */
-static enum cache_field find_field(const char *text, const char **ret_at)
+static void template_init(struct cache_template *ret, const char *text)
 {
-	enum cache_field found = FIELD_NONE;
+	const char *at;
+	enum cache_field field = cache_field_find(text, &at);
+	const char *after = at + strlen(cache_field_names[field]);
 
-	*ret_at = text + strlen(text);
-	for (int f = FIELD_ID; f <= FIELD_SENT_AT; f++) {
-		const char *at = strstr(text, field_names[f]);
-
-		if (at && at < *ret_at) {
-			*ret_at = at;
-			found = (enum cache_field)f;
-		}
-	}
-	return found;
-}
-
-static int template_init(struct cache_template *ret, const char *name, const char *text, struct error *err)
-{
-	const char *at, *other;
-	enum cache_field field = find_field(text, &at);
-	const char *after = at + strlen(field_names[field]);
-
-	if (find_field(after, &other) != FIELD_NONE)
-		return error_set(err, ERR_CONFIG, "%s: more than one placeholder", name);
 	ret->field = field;
 	ret->before = xstrndup(text, (size_t)(at - text));
 	ret->after = xstrdup(after);
-	return OK;
 }
 
 /* Of two templates, only one can tell which text between them was filled in. */
@@ -75,34 +47,24 @@ static void add_glob(struct buf *out, const char *text)
 	}
 }
 
-static int key_init(struct cache_layout *l, const char *key, struct error *err)
+static void key_init(struct cache_layout *l, const char *key)
 {
 	struct buf pattern = BUF_INIT;
-	int rc = template_init(&l->key, "CACHE_KEY", key, err);
 
-	if (rc)
-		return rc;
-	if (l->list && l->key.field != FIELD_NONE)
-		return error_set(err, ERR_CONFIG, "CACHE_KEY: the key of a list holds no placeholder");
-	if (!l->list && l->key.field != FIELD_ID && l->key.field != FIELD_UUID &&
-	    l->key.field != FIELD_MESSAGE_ID)
-		return error_set(err, ERR_CONFIG, "CACHE_KEY: needs one of {id}, {uuid} and {messageId}");
+	template_init(&l->key, key);
 	add_glob(&pattern, l->key.before);
 	if (!l->list)
 		buf_addch(&pattern, '*');
 	add_glob(&pattern, l->key.after);
 	l->pattern = buf_detach(&pattern, NULL);
-	return OK;
 }
 
 /* A member is one placeholder, or JSON that is written as it is. */
-static int member_init(struct cache_member *m, const char *name, const json_t *v, struct error *err)
+static void member_init(struct cache_member *m, const char *name, const json_t *v)
 {
 	const char *text = json_string_value(v), *at;
-	enum cache_field field = text ? find_field(text, &at) : FIELD_NONE;
+	enum cache_field field = text ? cache_field_find(text, &at) : FIELD_NONE;
 
-	if (field != FIELD_NONE && strcmp(text, field_names[field]))
-		return error_set(err, ERR_CONFIG, "CACHE_VALUE: %s: a placeholder in JSON stands alone", name);
 	m->name = xstrdup(name);
 	m->field = field;
 	if (field == FIELD_NONE) {
@@ -113,35 +75,21 @@ static int member_init(struct cache_member *m, const char *name, const json_t *v
 		m->literal = xstrdup(dump);
 		free(dump);
 	}
-	return OK;
 }
 
-static int members_init(struct cache_layout *l, json_t *object, struct error *err)
-{
-	const char *name;
-	json_t *v;
-	int rc = OK;
-
-	if (json_object_size(object) > CACHE_VALUE_MEMBERS)
-		return error_set(err, ERR_CONFIG, "CACHE_VALUE: more than %d members", CACHE_VALUE_MEMBERS);
-	json_object_foreach(object, name, v) {
-		rc = member_init(&l->members[l->members_n], name, v, err);
-		if (rc)
-			return rc;
-		l->members_n++;
-	}
-	return OK;
-}
-
-static int value_init(struct cache_layout *l, const char *value, struct error *err)
+static void value_init(struct cache_layout *l, const char *value)
 {
 	json_t *root = json_loads(value, JSON_REJECT_DUPLICATES, NULL);
-	int rc;
+	const char *name;
+	json_t *v;
 
 	l->json = root && json_is_object(root);
-	rc = l->json ? members_init(l, root, err) : template_init(&l->value, "CACHE_VALUE", value, err);
+	if (l->json)
+		json_object_foreach(root, name, v)
+			member_init(&l->members[l->members_n++], name, v);
+	else
+		template_init(&l->value, value);
 	json_decref(root);
-	return rc;
 }
 
 static unsigned bit(enum cache_field f)
@@ -167,20 +115,11 @@ int cache_layout_init(struct cache_layout *ret, bool list, const char *key, cons
 	struct cache_layout l = {.list = list};
 	int rc;
 
-	if (!key || !*key)
-		key = list ? "sent_messages" : "sent_message:{id}";
-	if (!value || !*value)
-		value = CACHE_VALUE_DEFAULT;
-	if (strlen(key) > CACHE_TEMPLATE_MAX || strlen(value) > CACHE_TEMPLATE_MAX)
-		return error_set(err, ERR_CONFIG, "CACHE_KEY and CACHE_VALUE: at most %d bytes each",
-		                 CACHE_TEMPLATE_MAX);
-	rc = key_init(&l, key, err);
-	if (!rc)
-		rc = value_init(&l, value, err);
-	if (rc) {
-		cache_layout_release(&l);
+	rc = cache_template_check(list, key, value, err);
+	if (rc)
 		return rc;
-	}
+	key_init(&l, key && *key ? key : list ? CACHE_LIST_KEY_DEFAULT : CACHE_KEY_DEFAULT);
+	value_init(&l, value && *value ? value : CACHE_VALUE_DEFAULT);
 	l.holds = fields_held(&l);
 	*ret = l;
 	return OK;

@@ -21,12 +21,9 @@
 #include "arena.h"
 #include "buf.h"
 #include "cache.h"
+#include "cache_template.h"
 
 #define CACHE_VALUE_MAX 4096 /* bytes of a value that is read; ours are shorter, escapes included */
-#define CACHE_VALUE_MEMBERS 16
-#define CACHE_TEMPLATE_MAX 512
-
-enum cache_field { FIELD_NONE, FIELD_ID, FIELD_UUID, FIELD_MESSAGE_ID, FIELD_SENT_AT };
 
 /* Text with at most one placeholder. */
 struct cache_template {
@@ -50,7 +47,7 @@ struct cache_layout {
 	char *pattern;   /* for SCAN MATCH: all keys of entries, perhaps others */
 };
 
-/* key, value: NULL or "" for the default. ERR_CONFIG names CACHE_KEY or CACHE_VALUE. The caller releases. */
+/* key, value: as in cache_template_check(), which this calls. The caller releases. */
 must_check int cache_layout_init(struct cache_layout *ret, bool list, const char *key, const char *value,
                                  struct error *err);
 void cache_layout_release(struct cache_layout *l);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "cache_template.h"
 #include "option.h"
 #include "source.h"
 #include "text.h"
@@ -193,6 +194,16 @@ static void complete_cache(struct config *cfg, const struct applied *a, struct c
 	cfg->cache_ttl = 0;
 }
 
+static void check_cache_templates(const struct config *cfg, const struct applied *a, struct config_errors *errs)
+{
+	struct error err = ERROR_INIT;
+
+	if (a->faulty[CONFIG_cache_layout] || a->faulty[CONFIG_cache_key] || a->faulty[CONFIG_cache_value])
+		return;
+	if (cache_template_check(cfg->cache_layout == CONFIG_CACHE_LIST, cfg->cache_key, cfg->cache_value, &err))
+		config_errors_add(errs, "%s", err.text);
+}
+
 static void complete_times(struct config *cfg, const struct applied *a, struct config_errors *errs)
 {
 	char timeout[DURATION_TEXT], lease[DURATION_TEXT], least[DURATION_TEXT];
@@ -260,6 +271,7 @@ void config_complete(struct config *cfg, const struct applied *a, const char *ho
 	compose_database(cfg, a, errs);
 	compose_redis(cfg, a, errs);
 	complete_cache(cfg, a, errs);
+	check_cache_templates(cfg, a, errs);
 	complete_times(cfg, a, errs);
 	complete_node_id(cfg, a, host_name, errs);
 	complete_client_url(cfg);

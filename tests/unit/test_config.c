@@ -593,6 +593,33 @@ static void test_parts_and_url_contradict(void **state)
 	              "them");
 }
 
+static void test_cache_templates(void **state)
+{
+	static const struct {
+		const char *set[2], *says;
+	} rows[] = {
+		{{"CACHE_KEY=sent"}, "CACHE_KEY: needs one of {id}, {uuid} and {messageId}"},
+		{{"CACHE_KEY={id}:{uuid}"}, "CACHE_KEY: more than one placeholder"},
+		{{"CACHE_KEY={id}", "CACHE_LAYOUT=list"}, "CACHE_KEY: the key of a list holds no placeholder"},
+		{{"CACHE_VALUE={id} {sentAt}"}, "CACHE_VALUE: more than one placeholder"},
+		{{"CACHE_VALUE={\"at\":\"at {sentAt}\"}"}, "CACHE_VALUE: at: a placeholder in JSON stands alone"},
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		memset(f->env, 0, sizeof(f->env));
+		for (size_t k = 0; k < ARRAY_SIZE(rows[i].set) && rows[i].set[k]; k++)
+			add_env(f, rows[i].set[k]);
+		expect_errors(f, rows[i].says);
+		config_errors_release(&f->errs);
+	}
+	memset(f->env, 0, sizeof(f->env));
+	add_env(f, "CACHE_LAYOUT=list");
+	add_env(f, "CACHE_KEY=sent");
+	add_env(f, "CACHE_VALUE={\"id\":\"{id}\",\"at\":\"{sentAt}\"}");
+	load_good(f);
+}
+
 static void test_incomplete_parts(void **state)
 {
 	struct fixture *f = *state;
@@ -1041,6 +1068,7 @@ int main(void)
 		T(test_database_socket_directory),
 		T(test_sqlite_parts),
 		T(test_parts_and_url_contradict),
+		T(test_cache_templates),
 		T(test_incomplete_parts),
 		T(test_sqlite_with_network_parts),
 		T(test_redis_parts),
