@@ -376,6 +376,64 @@ static void test_ids_with_gaps_are_kept(void **state)
 	assert_int_equal(add(f, 1), 11);
 }
 
+static void expect_phone(struct fixture *f, const char *phone, const int64_t *ids, size_t n)
+{
+	const struct list_query q = {.status = -1, .limit = 20, .want_total = true, .phone = phone};
+	struct message_page page;
+
+	OKAY(store_list(f->c, &q, &page, &f->err));
+	assert_int_equal(page.n, n);
+	assert_int_equal(page.total, n);
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(page.items[i].id, ids[i]);
+		assert_string_equal(page.items[i].phone, phone);
+	}
+	message_page_release(&page);
+}
+
+/* Above, far above, below and between what is there: an index that grows by stretches of ids has them all. */
+static void test_imported_messages_are_found_by_phone(void **state)
+{
+	static const int64_t mine[] = {200002, 200001, 100000, 50000, 700, 5, 1}, others[] = {100001, 699, 2};
+	struct fixture *f = *state, other;
+	struct message_record r[2] = {record(2, MESSAGE_CANCELLED), record(5, MESSAGE_CANCELLED)};
+
+	schedule(f, unit(), 5);
+	assert_int_equal(add(f, 1), 1);
+	r[0].m.phone = "+4911111";
+	r[1].m.phone = get(f, 1).phone;
+	r[0].m.created_at = r[1].m.created_at = get(f, 1).created_at;
+	OKAY(store_import_messages(f->c, r, 2, &f->err));
+	r[0].m.id = 100001;
+	r[1].m.id = 100000;
+	OKAY(store_import_messages(f->c, &r[1], 1, &f->err));
+	OKAY(store_import_messages(f->c, &r[0], 1, &f->err));
+	r[0].m.id = 699;
+	r[1].m.id = 700;
+	OKAY(store_import_messages(f->c, r, 2, &f->err));
+	r[1].m.id = 200001;
+	OKAY(store_import_messages(f->c, &r[1], 1, &f->err));
+	r[1].m.id = 50000;
+	OKAY(store_import_messages(f->c, &r[1], 1, &f->err));
+	r[1].m.id = 0;
+	OKAY(store_import_messages(f->c, &r[1], 1, &f->err));
+	assert_int_equal(r[1].m.id, 200002);
+	/* Once more: still found once. */
+	r[1].m.id = 50000;
+	OKAY(store_import_messages(f->c, &r[1], 1, &f->err));
+	expect_phone(f, r[1].m.phone, mine, ARRAY_SIZE(mine));
+	expect_phone(f, r[0].m.phone, others, ARRAY_SIZE(others));
+	expect_phone(f, "+4922222", NULL, 0);
+
+	open_other(f, &other);
+	copy(f, &other, 1000);
+	empty(f);
+	copy(&other, f, 1000);
+	close_other(&other);
+	expect_phone(f, r[1].m.phone, mine, ARRAY_SIZE(mine));
+	expect_phone(f, r[0].m.phone, others, ARRAY_SIZE(others));
+}
+
 static void test_a_key_of_another_message_is_a_conflict(void **state)
 {
 	struct fixture *f = *state;
@@ -614,6 +672,7 @@ const struct CMUnitTest records_tests[] = {
 	TEST(test_what_another_kind_of_store_has_comes_as_it_is),
 	TEST(test_an_empty_store_has_no_records),
 	TEST(test_ids_with_gaps_are_kept),
+	TEST(test_imported_messages_are_found_by_phone),
 	TEST(test_a_key_of_another_message_is_a_conflict),
 	TEST(test_messages_from_elsewhere_get_ids),
 	TEST(test_what_cannot_be_is_refused),
