@@ -653,11 +653,12 @@ static int jobs(void *session, int64_t before, uint64_t offset, uint32_t limit, 
                 struct error *err)
 {
 	struct mem_db *db = session;
-	struct job_page page = {.total = (int64_t)db->n_jobs};
+	struct job_page page = {.n = 0};
 	size_t i, r;
 
 	(void)err;
 	pthread_mutex_lock(&db->lock);
+	page.total = (int64_t)db->n_jobs;
 	page.items = arena_calloc(&page.arena, limit, sizeof(*page.items));
 	for (i = db->n_jobs; i-- > 0 && !page.more;) {
 		const struct mem_job *job = &db->jobs[i];
