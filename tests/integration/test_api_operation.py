@@ -31,6 +31,7 @@ def test_metrics(herald):
     h.create()
     h.api.get("/nope")
     h.api.request("PUT", "/api/v1/messages")
+    h.api.request("PATCH", "/api/v1/messages")
     h.api.post("/api/v1/messages", b"{")
     a = h.api.get("/metrics", key=None)
     assert a.status == 200 and a.headers["Content-Type"].startswith("text/plain; version=0.0.4")
@@ -41,6 +42,7 @@ def test_metrics(herald):
     assert h.metric(count % ("POST", "/api/v1/messages", 400)) == 1
     assert h.metric(count % ("POST", "/api/v1/messages/batch", 201)) == 1
     assert h.metric(count % ("GET", "none", 404)) == 1
+    assert h.metric(count % ("PUT", "none", 405)) == 1
     assert h.metric(count % ("other", "none", 405)) == 1
     assert h.metric('herald_http_request_duration_seconds_count{method="POST",route="/api/v1/messages"}') == 2
     assert h.metric("herald_http_connections") >= 1
