@@ -52,6 +52,10 @@ static void page(void **state)
 	answer_page_end(&j, &(struct page_totals){.page = 1, .size = 10, .total = 0, .next = ""});
 	assert_string_equal(a.body.data, "{\"success\":true,\"data\":[],\"page\":1,\"pageSize\":10,\"totalCount\":0,"
 	                                 "\"totalPages\":0}");
+	j = answer_page_begin(&a);
+	answer_page_end(&j, &(struct page_totals){.page = 1, .size = 10, .total = 100, .next = "abc", .more = true});
+	assert_string_equal(a.body.data, "{\"success\":true,\"data\":[],\"page\":1,\"pageSize\":10,\"totalCount\":100,"
+	                                 "\"totalPages\":10,\"totalCountExact\":false,\"nextCursor\":\"abc\"}");
 	answer_release(&a);
 }
 
