@@ -5,21 +5,24 @@
 
 #include "buf.h"
 
-#define PHONE_SHOWN 3 /* digits of a masked number */
+#define PHONE_SHOWN 3 /* characters of a masked number, if it is at least twice as long, besides the first */
 
+/* A bullet for each character that is hidden; those beyond ASCII, which PHONE_PATTERN may allow, always are. */
 static void render_phone(struct json_out *j, const char *phone, bool whole)
 {
 	char masked[3 * MESSAGE_PHONE_MAX + 1], *out = masked;
-	const size_t len = strlen(phone);
+	const size_t len = strlen(phone), tail = len > 2 * PHONE_SHOWN ? len - PHONE_SHOWN : len;
 
 	if (whole) {
 		json_kv_str(j, "phoneNumber", phone);
 		return;
 	}
 	for (size_t i = 0; i < len; i++) {
-		if (!i || i + PHONE_SHOWN >= len) {
+		const unsigned char c = (unsigned char)phone[i];
+
+		if (c < 0x80 && (!i || i >= tail)) {
 			*out++ = phone[i];
-		} else {
+		} else if ((c & 0xc0) != 0x80) {
 			memcpy(out, "\xe2\x80\xa2", 3); /* a bullet */
 			out += 3;
 		}

@@ -51,6 +51,17 @@ def test_the_way_of_a_message(herald, sink, follow):
     assert all(i is None for kind, i, _ in e.seen if kind in ("hello", "counts"))
 
 
+def test_masked_numbers_of_any_form(herald, sink, follow):
+    """Without a messages key: no short number is told whole, and no character is cut in two."""
+    h = herald(WEBHOOK_URL=sink(lambda r: reply(400)).url, PHONE_PATTERN="^.{1,20}$")
+    scheduler = follow(h, **SCHEDULER)
+    scheduler.wait("hello")
+    for phone, masked in (("112", "1••"), ("+90555", "+•••••"), ("5551234", "5•••234"), ("üğü-şçö", "•••••••"),
+                          ("tel:ö4567", "t•••••567")):
+        m = h.api.post("/api/v1/messages", {"phoneNumber": phone, "content": "masked"}).data
+        assert scheduler.wait("attempt", lambda a, m=m: a["messageId"] == m["id"])["phoneNumber"] == masked
+
+
 def test_what_each_key_sees(herald, sink, follow):
     h = herald(WEBHOOK_URL=sink(lambda r: reply(400, b"no such number: +905551234567")).url)
     messages, scheduler = follow(h, **MESSAGES), follow(h, **SCHEDULER)
