@@ -143,14 +143,13 @@ static int write_beat(struct mg_session *s, const struct mg_beat *seen, const st
 	                 false, ret_matched, err);
 }
 
-/* Fills in what is not in the beat's document. */
-static int complete(struct mg_session *s, struct scheduler_row *row, struct error *err)
+/* Fills in what is not in the beat's document. now: by which the row was looked at or changed. */
+static int complete(struct mg_session *s, struct scheduler_row *row, usec_t now, struct error *err)
 {
 	struct store_counts counts;
 	int rc = mg_counts_read(s, &counts, err);
 
-	if (!rc)
-		rc = mg_now(s, &row->s.now, err);
+	row->s.now = now;
 	if (!rc) /* a message that was sent stays so */
 		row->s.messages_sent = counts.by_status[MESSAGE_SENT];
 	return rc;
@@ -190,7 +189,7 @@ int mg_scheduler_init(void *session, const struct scheduler_defaults *d, struct 
 		}
 	}
 	if (!rc)
-		rc = complete(s, &beat.row, err);
+		rc = complete(s, &beat.row, now, err);
 	if (!rc)
 		*ret = beat.row.s;
 	return rc;
@@ -199,10 +198,13 @@ int mg_scheduler_init(void *session, const struct scheduler_defaults *d, struct 
 int mg_scheduler_get(void *session, struct scheduler *ret, struct error *err)
 {
 	struct mg_beat beat;
+	usec_t now;
 	int rc = mg_beat_read(session, &beat, err);
 
 	if (!rc)
-		rc = complete(session, &beat.row, err);
+		rc = mg_now(session, &now, err);
+	if (!rc)
+		rc = complete(session, &beat.row, now, err);
 	if (!rc)
 		*ret = beat.row.s;
 	return rc;
@@ -229,7 +231,7 @@ int mg_scheduler_change(void *session, const struct scheduler_change *change, st
 		rc = write_beat(s, &seen, &beat.row, now, &matched, err);
 	}
 	if (!rc)
-		rc = complete(s, &beat.row, err);
+		rc = complete(s, &beat.row, now, err);
 	if (rc)
 		return rc;
 	*ret = beat.row.s;

@@ -7,17 +7,21 @@ static void test_a_beat_gives_its_batch_and_no_more(void **state)
 {
 	struct fixture *f = *state;
 	struct claim_batch b;
-	usec_t opened;
+	usec_t next_at;
 
 	schedule(f, unit(), 3);
 	add(f, 10);
 	b = claim(f, 2);
-	opened = b.now;
+	next_at = b.next_at;
 	assert_int_equal(b.answer, PACING_OPEN);
 	assert_int_equal(b.n, 2);
 	assert_int_equal(b.run, 1);
 	assert_true(b.more);
-	assert_int_equal(b.next_at, opened + unit());
+	/* A store without transactions may count from the end of a slow write, never from before its beginning. */
+	if (turns_clock())
+		assert_int_equal(next_at, b.now + unit());
+	else
+		assert_true(next_at >= b.now + unit());
 	assert_int_equal(b.lateness, 0);
 	assert_int_equal(b.lease_until, b.now + 10 * unit());
 	claim_batch_release(&b);
@@ -27,13 +31,13 @@ static void test_a_beat_gives_its_batch_and_no_more(void **state)
 	assert_int_equal(b.n, 1);
 	assert_int_equal(b.run, 1);
 	assert_false(b.more);
-	assert_int_equal(b.next_at, opened + unit());
+	assert_int_equal(b.next_at, next_at);
 	claim_batch_release(&b);
 
 	b = claim(f, 2);
 	assert_int_equal(b.answer, PACING_WAIT);
 	assert_int_equal(b.n, 0);
-	assert_int_equal(b.next_at, opened + unit());
+	assert_int_equal(b.next_at, next_at);
 	claim_batch_release(&b);
 	check_counts(f, "pending=7 sending=3");
 }
