@@ -47,3 +47,14 @@ test("pages older and newer, and to the last one", async () => {
 	assert.ok(await page.evaluate(() => document.querySelectorAll("*").length) < 2000);
 	await close();
 });
+
+test("says how far it counted", async () => {
+	const { page, close } = await open(browser, herald.url, {
+		keys: BOTH, hash: "/#/messages?status=pending&since=2020-01-01T00:00:00Z",
+	});
+	await page.getByText("Page 1, 100,000+ messages").waitFor();
+	await page.getByLabel("Go to page").fill("5000");
+	await page.getByLabel("Go to page").press("Enter");
+	await page.getByText("Page 5,000, 100,000+ messages").waitFor();
+	await close();
+});
