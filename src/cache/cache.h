@@ -55,8 +55,8 @@ struct cache_page {
 };
 
 /* cursor: "" for the first page, else the `next` of the one before (ERR_INVALID for any other text). Entries
- * that live through a whole walk are seen at least once; of a list, the oldest first. limit 1–1000. A page may hold fewer, even none, and
- * have a next one. redis: may wait for a second; ERR_TRANSIENT when the server is away. */
+ * that live through a whole walk are seen at least once; of a list, the oldest first. limit 1–1000. A page may hold
+ * fewer, even none, and have a next one. redis: may wait for a second; ERR_TRANSIENT when the server is away. */
 must_check int cache_list(struct cache *c, const char *cursor, uint32_t limit, struct cache_page *ret,
                           struct error *err);
 void cache_page_release(struct cache_page *p);

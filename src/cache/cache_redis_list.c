@@ -1,6 +1,7 @@
 /*
- * A page of a list is one LRANGE: elements only ever come at its end. Of keys, a page is made of steps: SCAN for some keys, MGET for their values, until the page is full, the walk ends,
- * or its share of time is used (a database full of other keys can take many steps for few entries).
+ * A page of a list is one LRANGE: elements only ever come at its end. Of keys, a page is made of steps: SCAN for
+ * some keys, MGET for their values, until the page is full, the walk ends, or its share of time is used (a database
+ * full of other keys can take many steps for few entries).
  *
  * SCAN promises that a key that lives through the whole walk is seen, perhaps twice, and takes a COUNT only
  * as a hint. Two things are ours: no entry comes twice within a page, and a page is never larger than asked.

@@ -43,8 +43,6 @@ struct settings {
 void settings_add(struct settings *s, enum config_id id, bool alias, const char *text, size_t len,
                   char *origin);
 void settings_release(struct settings *s); /* wipes the texts */
-/* The text of the last setting of id, or NULL. */
-const char *settings_find(const struct settings *s, enum config_id id);
 
 /* file: the name under which it is shown. */
 void source_yaml(struct settings *s, const char *file, const char *text, size_t len,

@@ -44,14 +44,6 @@ void settings_release(struct settings *s)
 	*s = (struct settings){0};
 }
 
-const char *settings_find(const struct settings *s, enum config_id id)
-{
-	for (size_t i = s->n; i > 0; i--)
-		if (s->at[i - 1].id == id)
-			return s->at[i - 1].text;
-	return NULL;
-}
-
 static void offer_env_names(struct suggest *s)
 {
 	for (int id = 0; id < CONFIG_COUNT; id++) {

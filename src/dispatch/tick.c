@@ -52,7 +52,8 @@ usec_t store_clock_to_store(const struct store_clock *c, usec_t mono)
 
 void tick_init(struct tick *t, bool free_retries, bool prefetch, usec_t now)
 {
-	*t = (struct tick){.free_retries = free_retries, .prefetch = prefetch, .asked_at = now - TICK_LOOK, .measured_at = now};
+	*t = (struct tick){
+		.free_retries = free_retries, .prefetch = prefetch, .asked_at = now - TICK_LOOK, .measured_at = now};
 	if (!free_retries)
 		t->retries.at = USEC_NEVER;
 }

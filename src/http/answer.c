@@ -26,11 +26,6 @@ int api_error_status(enum api_error e)
 	return errors[e].code / 1000;
 }
 
-const char *api_error_text(enum api_error e)
-{
-	return errors[e].text;
-}
-
 void api_error_docs(struct buf *out)
 {
 	buf_addstr(out, "# Error codes of the API\n\n"

@@ -25,7 +25,6 @@ enum api_error {
 
 int api_error_code(enum api_error e);         /* six digits */
 int api_error_status(enum api_error e);
-const char *api_error_text(enum api_error e);
 void api_error_docs(struct buf *out);         /* docs/api-errors.md */
 
 /* Why fields are wrong: "field": "why". The first DETAILS_MAX are kept, all are counted. */

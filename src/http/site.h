@@ -28,9 +28,9 @@ void site_release(struct site *s);
 
 /*
  * Whether `host` (a Host header: name or address, perhaps with a port) can only mean this server. Addresses do; so do
- * names without a dot and those below localhost, which no stranger can have; so do our own and those of the list. loopback: the
- * server listens on a loopback address, where another name is not to be expected; elsewhere it is good enough
- * as long as there is no list.
+ * names without a dot and those below localhost, which no stranger can have; so do our own and those of the list.
+ * loopback: the server listens on a loopback address, where another name is not to be expected; elsewhere it is good
+ * enough as long as there is no list.
  */
 bool site_host_allowed(const struct site *s, const char *host, bool loopback);
 

@@ -144,11 +144,6 @@ unsigned store_capabilities(const struct store *s)
 	return s->opening.driver->capabilities;
 }
 
-const char *store_driver_name(const struct store *s)
-{
-	return s->opening.driver->name;
-}
-
 void store_schema(const struct store *s, int *ret_found, int *ret_current)
 {
 	*ret_found = atomic_load(&s->schema_found);

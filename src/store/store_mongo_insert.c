@@ -334,8 +334,8 @@ static int publish(struct inserter *in, struct error *err)
 		usleep(PUBLISH_PAUSE);
 	}
 	if (changed != in->creates) {
-		/* Recovery was at it, too, or an update without an answer. Did it publish them, or abort before our record was there (and
-		 * its own has been cleared away since)? */
+		/* Recovery was at it, too, or an update without an answer. Did it publish them, or abort before our
+		 * record was there (and its own has been cleared away since)? */
 		if (mg_count(in->s, MG_MESSAGES, my_rows(in), &there, &spare))
 			return error_set(err, ERR_UNCERTAIN, "whether an insertion counts is not known: %s",
 			                 spare.text);
