@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "buf.h"
+#include "render.h"
 
 #define PHONE_SHOWN 3 /* characters of a masked number, if it is at least twice as long, besides the first */
 
@@ -31,11 +32,12 @@ static void render_phone(struct json_out *j, const char *phone, bool whole)
 	json_kv_str(j, "phoneNumber", masked);
 }
 
-void render_feed_attempt(struct json_out *j, const struct feed_event *e, const char *node, bool whole)
+void render_feed_attempt(struct json_out *j, const struct feed_event *e, const char *node, enum id_format ids, bool whole)
 {
 	char text[32];
 
-	json_kv_int(j, "messageId", e->attempt.message);
+	json_key(j, "messageId");
+	render_id(j, e->attempt.message, ids);
 	render_phone(j, e->attempt.phone, whole);
 	json_kv_str(j, "status", verdict_name(e->attempt.verdict));
 	json_kv_int(j, "attempt", e->attempt.attempt);

@@ -6,10 +6,12 @@
 
 #include "feed.h"
 #include "json_out.h"
+#include "message_uuid.h"
 
 /* Members of an object that is open. whole: the reader may see messages; else the phone number is masked, and what
  * the receiver said is left out. */
-void render_feed_attempt(struct json_out *j, const struct feed_event *e, const char *node, bool whole);
+void render_feed_attempt(struct json_out *j, const struct feed_event *e, const char *node, enum id_format ids,
+                         bool whole);
 void render_feed_alert(struct json_out *j, const struct feed_event *e);
 void render_feed_counts(struct json_out *j, const struct feed_counts *c);
 

@@ -85,7 +85,7 @@ static void say_attempt(struct stream *s, const struct feed_event *e)
 {
 	struct json_out j = event_begin(s, "attempt", e->seq);
 
-	render_feed_attempt(&j, e, s->r->http->o.node_id, sees(s, ACCESS_MESSAGES));
+	render_feed_attempt(&j, e, s->r->http->o.node_id, s->r->http->o.ids, sees(s, ACCESS_MESSAGES));
 	event_end(s, &j);
 }
 

@@ -51,6 +51,14 @@ def test_the_way_of_a_message(herald, sink, follow):
     assert all(i is None for kind, i, _ in e.seen if kind in ("hello", "counts"))
 
 
+def test_ids_are_shown_as_elsewhere(herald, sink, follow):
+    h = herald(WEBHOOK_URL=sink().url, MESSAGE_ID_FORMAT="uuid")
+    e = follow(h, **BOTH)
+    e.wait("hello")
+    m = h.create("hello")
+    assert e.wait("attempt")["messageId"] == m["id"] and len(m["id"]) == 36
+
+
 def test_masked_numbers_of_any_form(herald, sink, follow):
     """Without a messages key: no short number is told whole, and no character is cut in two."""
     h = herald(WEBHOOK_URL=sink(lambda r: reply(400)).url, PHONE_PATTERN="^.{1,20}$")
