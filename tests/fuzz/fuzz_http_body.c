@@ -40,7 +40,7 @@ static void check_draft(const struct message_draft *m)
 	require(!m->idempotency_key ||
 	        text_is_token(m->idempotency_key, strlen(m->idempotency_key), MESSAGE_KEY_MAX));
 	require(!m->metadata || strlen(m->metadata) <= MESSAGE_METADATA_MAX);
-	render_created(&j, m);
+	render_created(&j, m, ID_NUMBER);
 	require_json(out.data, out.len);
 	buf_release(&out);
 }
