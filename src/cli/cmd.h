@@ -62,6 +62,10 @@ int cli_parse_flags(struct cli *c);
 /* Value of a flag that the command has, "" for a switch; NULL when it was not given. */
 const char *cli_flag(const struct cli *c, const char *name);
 
+/* The value of a flag that may hold a password, for the caller to free(); NULL when it was not given. Nothing of it is left
+ * for `ps` to show. */
+char *cli_take_secret(const struct cli *c, const char *name);
+
 /* As a number, `otherwise` when not given. False: out of [min, max], reported. */
 must_check bool cli_flag_int(const struct cli *c, const char *name, int64_t min, int64_t max,
                              int64_t otherwise, int64_t *ret);

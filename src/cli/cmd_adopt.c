@@ -1,7 +1,6 @@
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "alloc.h"
 #include "clean.h"
 #include "clock.h"
 #include "cmd.h"
@@ -41,15 +40,6 @@ static bool stopped(void *arg maybe_unused)
 	return interrupt_seen();
 }
 
-/* A password in an argument is for no one else to see; anyone may look at a process's arguments. */
-static char *take_url(const char *flag)
-{
-	char *url = xstrdup(flag), *arg = (char *)(uintptr_t)flag;
-
-	memset(arg, '*', strlen(arg));
-	return url;
-}
-
 static void print(const struct cli *c, const struct cli_adoption *a)
 {
 	if (c->json) {
@@ -81,7 +71,7 @@ int cmd_adopt(struct cli *c)
 		cli_report(c, "this build cannot adopt");
 		return CLI_FAILED;
 	}
-	from = take_url(cli_flag(c, "from"));
+	from = cli_take_secret(c, "from");
 	interrupt_watch();
 	rc = c->host->adopt(&c->cfg, from, &watch, &done, &err);
 	free(from);

@@ -29,17 +29,6 @@ static bool on_progress(void *arg, bool verifying, uint64_t done, uint64_t total
 	return !interrupt_seen();
 }
 
-/* The flag's value, of which nothing shall be left for `ps` to show: it may hold a password. NULL: not given. */
-static char *take_url(const struct cli *c, const char *flag)
-{
-	const char *value = cli_flag(c, flag);
-	char *url = value ? xstrdup(value) : NULL;
-
-	if (value)
-		memset((char *)(uintptr_t)value, '*', strlen(value));
-	return url;
-}
-
 static bool check_url(const struct cli *c, const char *flag, const char *url)
 {
 	struct error err = ERROR_INIT;
@@ -132,8 +121,8 @@ static int release(struct cli *c, const char *url, const char *to)
 
 int cmd_move(struct cli *c)
 {
-	char *given cleanup(free_ptr) = take_url(c, "from");
-	char *to cleanup(free_ptr) = take_url(c, "to");
+	char *given cleanup(free_ptr) = cli_take_secret(c, "from");
+	char *to cleanup(free_ptr) = cli_take_secret(c, "to");
 	const char *from = given ? given : c->cfg.database_url;
 
 	if (!c->host->move || !c->host->move_release) {

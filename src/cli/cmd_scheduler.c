@@ -4,7 +4,6 @@
 #include "view.h"
 
 #include "json_out.h"
-#include "table.h"
 
 int cmd_start(struct cli *c)
 {
@@ -92,31 +91,14 @@ int cmd_run(struct cli *c)
 
 static void show_runs(const json_t *items)
 {
-	struct table t = TABLE_INIT;
-	char scratch[32];
+	static const struct view_column columns[] = {
+		{"RUN", "id", TABLE_RIGHT},           {"STARTED", "startedAt", TABLE_LEFT},
+		{"CLAIMED", "claimed", TABLE_RIGHT},  {"SENT", "sent", TABLE_RIGHT},
+		{"FAILED", "failed", TABLE_RIGHT},    {"RETRIED", "retried", TABLE_RIGHT},
+		{"LAST ID", "lastMessageId", TABLE_RIGHT}, {"NODE", "node", TABLE_FLEX},
+	};
 
-	table_column(&t, "RUN", TABLE_RIGHT);
-	table_column(&t, "STARTED", TABLE_LEFT);
-	table_column(&t, "CLAIMED", TABLE_RIGHT);
-	table_column(&t, "SENT", TABLE_RIGHT);
-	table_column(&t, "FAILED", TABLE_RIGHT);
-	table_column(&t, "RETRIED", TABLE_RIGHT);
-	table_column(&t, "LAST ID", TABLE_RIGHT);
-	table_column(&t, "NODE", TABLE_FLEX);
-	for (size_t i = 0; i < json_array_size(items); i++) {
-		const json_t *r = json_array_get(items, i);
-
-		table_cell(&t, api_text(r, "id", scratch));
-		table_cell(&t, api_text(r, "startedAt", scratch));
-		table_cell(&t, api_text(r, "claimed", scratch));
-		table_cell(&t, api_text(r, "sent", scratch));
-		table_cell(&t, api_text(r, "failed", scratch));
-		table_cell(&t, api_text(r, "retried", scratch));
-		table_cell(&t, api_text(r, "lastMessageId", scratch));
-		table_cell(&t, api_text(r, "node", scratch));
-	}
-	table_write(&t, stdout, cli_width(stdout));
-	table_release(&t);
+	view_rows(items, columns, ARRAY_SIZE(columns));
 }
 
 int cmd_runs(struct cli *c)
@@ -130,25 +112,13 @@ int cmd_runs(struct cli *c)
 
 static void show_jobs(const json_t *items)
 {
-	static const struct {
-		const char *heading, *member;
-		enum table_align align;
-	} columns[] = {
+	static const struct view_column columns[] = {
 		{"JOB", "id", TABLE_RIGHT},           {"NAME", "name", TABLE_LEFT},
 		{"STARTED", "startedAt", TABLE_LEFT}, {"FINISHED", "finishedAt", TABLE_LEFT},
 		{"TAKEN", "lastOffset", TABLE_RIGHT},
 	};
-	struct table t = TABLE_INIT;
-	char scratch[32];
 
-	for (size_t i = 0; i < ARRAY_SIZE(columns); i++)
-		table_column(&t, columns[i].heading, columns[i].align);
-	for (size_t i = 0; i < json_array_size(items); i++) {
-		for (size_t k = 0; k < ARRAY_SIZE(columns); k++)
-			table_cell(&t, api_text(json_array_get(items, i), columns[k].member, scratch));
-	}
-	table_write(&t, stdout, cli_width(stdout));
-	table_release(&t);
+	view_rows(items, columns, ARRAY_SIZE(columns));
 }
 
 int cmd_jobs(struct cli *c)
@@ -162,26 +132,14 @@ int cmd_jobs(struct cli *c)
 
 static void show_nodes(const json_t *items)
 {
-	static const struct {
-		const char *heading, *member;
-		enum table_align align;
-	} columns[] = {
+	static const struct view_column columns[] = {
 		{"NODE", "id", TABLE_FLEX},        {"STATUS", "status", TABLE_LEFT},
 		{"ROLE", "role", TABLE_LEFT},      {"VERSION", "version", TABLE_LEFT},
 		{"IN FLIGHT", "inFlight", TABLE_RIGHT}, {"STARTED", "startedAt", TABLE_LEFT},
 		{"LAST SEEN", "lastSeenAt", TABLE_LEFT}, {"BOOT", "bootId", TABLE_LEFT},
 	};
-	struct table t = TABLE_INIT;
-	char scratch[32];
 
-	for (size_t i = 0; i < ARRAY_SIZE(columns); i++)
-		table_column(&t, columns[i].heading, columns[i].align);
-	for (size_t i = 0; i < json_array_size(items); i++) {
-		for (size_t k = 0; k < ARRAY_SIZE(columns); k++)
-			table_cell(&t, api_text(json_array_get(items, i), columns[k].member, scratch));
-	}
-	table_write(&t, stdout, cli_width(stdout));
-	table_release(&t);
+	view_rows(items, columns, ARRAY_SIZE(columns));
 }
 
 int cmd_nodes(struct cli *c)

@@ -107,6 +107,17 @@ const char *cli_flag(const struct cli *c, const char *name)
 	return c->flag[i];
 }
 
+char *cli_take_secret(const struct cli *c, const char *name)
+{
+	const char *value = cli_flag(c, name);
+	char *taken = value ? xstrdup(value) : NULL;
+
+	/* It stands in main()'s argv, which is ours to write to. */
+	if (value)
+		memset((char *)(uintptr_t)value, '*', strlen(value));
+	return taken;
+}
+
 bool cli_flag_int(const struct cli *c, const char *name, int64_t min, int64_t max, int64_t otherwise,
                   int64_t *ret)
 {

@@ -4,7 +4,6 @@
 
 #include "alloc.h"
 #include "message_uuid.h"
-#include "table.h"
 #include "text.h"
 
 bool view_open(struct cli *c, struct api **ret)
@@ -77,6 +76,21 @@ void view_object(const json_t *object)
 void view_counts(const json_t *object)
 {
 	show_members(object, TABLE_RIGHT);
+}
+
+void view_rows(const json_t *items, const struct view_column *columns, size_t n)
+{
+	struct table t = TABLE_INIT;
+	char scratch[32];
+
+	for (size_t i = 0; i < n; i++)
+		table_column(&t, columns[i].heading, columns[i].align);
+	for (size_t i = 0; i < json_array_size(items); i++) {
+		for (size_t k = 0; k < n; k++)
+			table_cell(&t, api_text(json_array_get(items, i), columns[k].member, scratch));
+	}
+	table_write(&t, stdout, cli_width(stdout));
+	table_release(&t);
 }
 
 bool view_id(const struct cli *c, const char *text, int64_t *ret)

@@ -9,6 +9,7 @@
 
 #include "api.h"
 #include "cmd.h"
+#include "table.h"
 
 /* Opens the API for the command, or reports why not and answers false. */
 must_check bool view_open(struct cli *c, struct api **ret);
@@ -20,6 +21,13 @@ int view_call(struct cli *c, const char *method, const char *path, const struct 
 /* An object as lines "name  value", numbers to the right when all are. */
 void view_object(const json_t *object);
 void view_counts(const json_t *object);
+
+/* An array as a table, each member of its objects in a column of its own, as api_text() shows it. */
+struct view_column {
+	const char *heading, *member;
+	enum table_align align;
+};
+void view_rows(const json_t *items, const struct view_column *columns, size_t n);
 
 /* False, reported: not an id. */
 must_check bool view_id(const struct cli *c, const char *text, int64_t *ret);
