@@ -16,6 +16,7 @@
 
 #include "alloc.h"
 #include "store_postgres.h"
+#include "text.h"
 
 static void db_close(void *arg)
 {
@@ -55,6 +56,7 @@ static int session_open(void *arg, void **ret, struct error *err)
 
 	(void)err;
 	s->db = arg;
+	s->id = (int64_t)(random_u64() >> 1);
 	*ret = s;
 	return OK;
 }

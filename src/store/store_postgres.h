@@ -53,9 +53,8 @@ struct pg_session {
 
 	bool committing; /* a COMMIT was sent */
 	bool warned;     /* the server warned since then */
-	uint32_t timeline; /* of the server, when connected; 0: unknown */
-	int64_t transaction; /* the number of the one begun last */
-	uint32_t transaction_timeline;
+	int64_t id;      /* by chance; no other session has it */
+	int64_t number;  /* of the transaction committed last, or of the one being committed */
 	enum pg_again again;
 	usec_t retry_at; /* clock_mono() before which no new connection is tried */
 	unsigned failures; /* connections in a row that could not be made */
@@ -132,7 +131,7 @@ int pg_ready(struct pg_session *s, struct error *err);
 #define PG_BEGIN_READ "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 #define PG_END_READ "END"
 
-/* Begins a transaction that writes, with its first statements, at most PG_CALLS_MAX - 2. */
+/* Begins a transaction that writes, with its first statements, at most PG_CALLS_MAX - 1. */
 int pg_begin(struct pg_session *s, struct pg_call *calls, size_t n, struct error *err);
 /* Always on its own, so that all that the transaction gave is known by then. When the connection is lost
  * meanwhile, finds out on another one. ERR_UNCERTAIN: could not find out; ERR_TRANSIENT: it is not done. */
@@ -150,7 +149,7 @@ int pg_transact(struct pg_session *s, int (*body)(struct pg_session *s, void *ar
 
 /* --- store_postgres_schema.c -------------------------------------------------------------------------------- */
 
-#define PG_SCHEMA 5
+#define PG_SCHEMA 6
 /* On a bare connection: finds the schema's version and, unless read_only, brings it up to PG_SCHEMA. */
 int pg_migrate(PGconn *handle, bool read_only, int *ret_found, struct error *err);
 

@@ -360,29 +360,19 @@ int pg_run1(struct pg_session *s, const char *sql, struct pg_args *args, PGresul
 
 /* --- being connected --------------------------------------------------------------------------------------- */
 
-/* What a new connection needs. The timeline is the branch of the database's history that the server is on,
- * another one after each promotion of a standby; not all that speak like PostgreSQL can tell. */
+/* What a new connection needs. */
 static int set_up(struct pg_session *s, struct error *err)
 {
 	struct pg_call settings = {.sql = SETTINGS, .once = true};
-	struct pg_call timeline = {.sql = "SELECT ('x'||left(pg_walfile_name(pg_current_wal_lsn()),8))"
-	                                  "::bit(32)::bigint",
-	                           .once = true};
-	struct error ignored = ERROR_INIT;
 	int rc;
 
 	if (PQsetnonblocking(s->handle, 1) || !PQenterPipelineMode(s->handle))
 		return error_set(err, ERR_TRANSIENT, "cannot set up a connection");
 	PQsetNoticeReceiver(s->handle, notice, s);
 	rc = pg_run(s, &settings, 1, err);
-	if (rc)
-		return rc;
-	pg_calls_clear(&settings, 1);
-	s->timeline = 0;
-	if (!pg_run(s, &timeline, 1, &ignored))
-		s->timeline = (uint32_t)pg_i64(timeline.res, 0, 0);
-	pg_calls_clear(&timeline, 1);
-	return s->handle ? OK : error_set(err, ignored.code, "%s", ignored.text);
+	if (!rc)
+		pg_calls_clear(&settings, 1);
+	return rc;
 }
 
 /* Makes sure that there is a connection. When it cannot be had, later calls fail at once for a while that

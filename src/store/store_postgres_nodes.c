@@ -1,12 +1,16 @@
 /* The nodes on this database. */
 #include "store_postgres.h"
 
+/* Sessions that have not committed for so long are taken for gone. */
+#define FORGET_COMMITS_AFTER (7 * USEC_PER_DAY)
+
 /* Of its own row's former times nothing is deleted, so that the two parts do not meet in one row. */
 #define SEEN                                                                                       \
 	"WITH t AS MATERIALIZED (SELECT " PG_NOW " AS now),"                                       \
 	" d AS (DELETE FROM herald_nodes n USING t WHERE (n.node,n.boot)<>($1::text,$2::text) AND" \
 	" (n.last_seen<t.now-$3::bigint OR (n.node=$1::text AND"                                   \
-	"  (n.has_left OR n.last_seen<t.now-$4::bigint))))"                                        \
+	"  (n.has_left OR n.last_seen<t.now-$4::bigint)))),"                                       \
+	" c AS (DELETE FROM herald_commits c USING t WHERE c.at<t.now-$9::bigint)"                 \
 	" INSERT INTO herald_nodes(node,boot,version,role,started_at,last_seen,in_flight,has_left)" \
 	" SELECT $1::text,$2::text,$5::text,$6::text,t.now,t.now,$7::bigint,$8::bigint<>0 FROM t"  \
 	" ON CONFLICT(node,boot) DO UPDATE SET last_seen=EXCLUDED.last_seen,"                      \
@@ -28,6 +32,7 @@ static int seen_body(struct pg_session *s, void *arg, struct error *err)
 	pg_add_text(&args, r->role);
 	pg_add_i64(&args, r->in_flight);
 	pg_add_i64(&args, r->leaving);
+	pg_add_i64(&args, FORGET_COMMITS_AFTER);
 	rc = pg_run1(s, SEEN, &args, &res, err);
 	if (!rc)
 		PQclear(res);

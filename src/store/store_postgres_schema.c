@@ -34,7 +34,8 @@
  *
  * herald_allot(n): n ids in a row and the time of creation. Its lock is held for this call and not to the
  * end of the transaction, so that commits need not queue. Sequences are not taken back with a
- * transaction, which is what is wanted here; the second one holds a time.
+ * transaction, which is what is wanted here; the second one holds a time. A server that crashes may take
+ * them back to the last commit, so an id whose transaction is lost may be given out again.
  */
 static const char schema_1[] =
 	"CREATE SEQUENCE herald_ids MAXVALUE 9007199254740991;"
@@ -197,8 +198,17 @@ static const char schema_5[] =
 	" FOR EACH STATEMENT EXECUTE FUNCTION herald_phones_add();"
 	"INSERT INTO herald_phones(phone,id) SELECT phone,id FROM herald_messages ORDER BY phone COLLATE \"C\",id;";
 
+/* The number of the last transaction that each session has committed: store_postgres_transact.c says why. */
+static const char schema_6[] =
+	"CREATE TABLE herald_commits("
+	" session bigint PRIMARY KEY,"
+	" number bigint NOT NULL,"
+	" at bigint NOT NULL"
+	") WITH (fillfactor=20, autovacuum_vacuum_threshold=1000, autovacuum_vacuum_scale_factor=0,"
+	" autovacuum_vacuum_cost_delay=0);";
+
 static const char *const steps[PG_SCHEMA][2] = {{schema_1, schema_1_nodes}, {schema_2}, {schema_3},
-                                                {schema_4}, {schema_5}};
+                                                {schema_4}, {schema_5}, {schema_6}};
 
 static int run(PGconn *handle, const char *sql, int64_t *ret /* may be NULL */, struct error *err)
 {

@@ -1,11 +1,12 @@
 /*
- * Transactions of the PostgreSQL driver: begun with a number, committed with certainty, run again when
- * another one was in the way.
+ * Transactions of the PostgreSQL driver: committed with certainty, run again when another one was in the way.
  *
- * When the answer to a COMMIT is lost, the server still knows what became of it. So each transaction asks
- * for its number first, and afterwards, on a new connection, pg_xact_status() tells. That holds only on the
- * same branch of the database's history: a standby that was promoted without the commit may have given the
- * number to another transaction.
+ * When the answer to a COMMIT is lost, the server still knows what became of it. So each transaction counts
+ * up the session's own row of herald_commits, and afterwards, on a new connection, that row tells. Nobody
+ * else writes it, it is as durable as what it stands for, and on a standby that was promoted it is there
+ * exactly if the rest is. The number that PostgreSQL itself gives a transaction is none of that, though
+ * pg_xact_status() invites to ask for it: a server that crashes forgets the numbers of transactions that had
+ * not committed, and gives them to others, which do.
  */
 #include <stdio.h>
 #include <string.h>
@@ -32,48 +33,39 @@ static int run_plain(struct pg_session *s, const char *sql, struct error *err)
 
 int pg_begin(struct pg_session *s, struct pg_call *calls, size_t n, struct error *err)
 {
-	struct pg_call all[PG_CALLS_MAX] = {
-		{.sql = "BEGIN"}, {.sql = "SELECT pg_current_xact_id()::text::bigint"}};
+	struct pg_call all[PG_CALLS_MAX] = {{.sql = "BEGIN"}};
 	size_t i;
 	int rc;
 
 	for (i = 0; i < n; i++)
-		all[2 + i] = calls[i];
-	rc = pg_run(s, all, n + 2, err);
+		all[1 + i] = calls[i];
+	rc = pg_run(s, all, n + 1, err);
 	if (rc)
 		return rc;
-	s->transaction = pg_i64(all[1].res, 0, 0);
-	s->transaction_timeline = s->timeline;
-	pg_calls_clear(all, 2);
+	pg_calls_clear(all, 1);
 	for (i = 0; i < n; i++)
-		calls[i].res = all[2 + i].res;
+		calls[i].res = all[1 + i].res;
 	return OK;
 }
 
-enum outcome { OUTCOME_UNKNOWN, OUTCOME_RUNNING, OUTCOME_COMMITTED, OUTCOME_ABORTED };
+enum outcome { OUTCOME_NOT_KNOWN_YET, OUTCOME_COMMITTED, OUTCOME_LOST };
 
+/* By writing the row and not by reading it: so it waits while the old connection's backend, which may not have
+ * noticed yet, is still at it, even if the row is the first of its session. */
 static enum outcome ask_outcome(struct pg_session *s)
 {
 	struct pg_args args cleanup(pg_args_release) = PG_ARGS_INIT;
-	enum outcome outcome = OUTCOME_UNKNOWN;
+	enum outcome outcome;
 	struct error ignored = ERROR_INIT;
 	PGresult *res;
-	const char *said;
 
-	if (pg_ready(s, &ignored))
-		return OUTCOME_RUNNING; /* not to be reached yet */
-	if (!s->timeline || s->timeline != s->transaction_timeline)
-		return OUTCOME_UNKNOWN;
-	pg_add_i64(&args, s->transaction);
-	if (pg_run1(s, "SELECT pg_xact_status($1::bigint::text::xid8)", &args, &res, &ignored))
-		return s->handle ? OUTCOME_UNKNOWN : OUTCOME_RUNNING;
-	said = PQgetvalue(res, 0, 0);
-	if (!strcmp(said, "committed"))
-		outcome = OUTCOME_COMMITTED;
-	else if (!strcmp(said, "aborted"))
-		outcome = OUTCOME_ABORTED;
-	else if (!strcmp(said, "in progress"))
-		outcome = OUTCOME_RUNNING; /* its backend has not noticed yet */
+	pg_add_i64(&args, s->id);
+	if (pg_run1(s,
+	            "INSERT INTO herald_commits(session,number,at) VALUES($1::bigint,0," PG_NOW ")"
+	            " ON CONFLICT(session) DO UPDATE SET at=EXCLUDED.at RETURNING number",
+	            &args, &res, &ignored))
+		return OUTCOME_NOT_KNOWN_YET;
+	outcome = pg_i64(res, 0, 0) == s->number ? OUTCOME_COMMITTED : OUTCOME_LOST;
 	PQclear(res);
 	return outcome;
 }
@@ -88,13 +80,13 @@ static int resolve(struct pg_session *s, struct error *err)
 		/* Nobody but this call is kept waiting, so the usual backoff does not apply. */
 		s->retry_at = 0;
 		outcome = ask_outcome(s);
-		if (outcome != OUTCOME_RUNNING || clock_mono() > deadline)
+		if (outcome != OUTCOME_NOT_KNOWN_YET || clock_mono() > deadline)
 			break;
 		usleep(RESOLVE_PAUSE);
 	}
 	if (outcome == OUTCOME_COMMITTED)
 		return OK;
-	if (outcome != OUTCOME_ABORTED)
+	if (outcome == OUTCOME_NOT_KNOWN_YET)
 		return ERR_UNCERTAIN;
 	s->again = PG_AGAIN_LOST;
 	return error_set(err, ERR_TRANSIENT, "the connection was lost, and with it the transaction");
@@ -102,10 +94,25 @@ static int resolve(struct pg_session *s, struct error *err)
 
 int pg_commit(struct pg_session *s, struct error *err)
 {
-	int rc = run_plain(s, pg_commit_sql, err);
+	struct pg_args args cleanup(pg_args_release) = PG_ARGS_INIT;
+	struct pg_call calls[] = {
+		{.sql = "INSERT INTO herald_commits(session,number,at) VALUES($1::bigint,$2::bigint," PG_NOW ")"
+	                " ON CONFLICT(session) DO UPDATE SET number=EXCLUDED.number,at=EXCLUDED.at",
+	         .args = &args},
+		{.sql = pg_commit_sql},
+	};
+	int rc;
 
-	return rc == ERR_UNCERTAIN && !s->handle ? resolve(s, err) : rc;
+	s->number++;
+	pg_add_i64(&args, s->id);
+	pg_add_i64(&args, s->number);
+	rc = pg_run(s, calls, ARRAY_SIZE(calls), err);
+	if (rc)
+		return rc == ERR_UNCERTAIN && !s->handle ? resolve(s, err) : rc;
+	pg_calls_clear(calls, ARRAY_SIZE(calls));
+	return OK;
 }
+
 /* Takes back what is open; a connection that cannot even do that is given up. */
 static void take_back(struct pg_session *s)
 {

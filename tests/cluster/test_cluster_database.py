@@ -3,6 +3,7 @@ quietly. While outcomes cannot be recorded they are kept and their leases renewe
 node none of this excuses a second delivery."""
 import http.client
 import random
+import threading
 import time
 
 import pytest
@@ -65,6 +66,50 @@ def test_the_answer_to_a_commit_is_lost(server, database, nodes, sink, long, mod
         assert not [a for a in database.attempts() if a.verdict == c.LOST]
         print(f"{p.commits} commits, {p.answers_cut} answers cut, {p.requests_cut} requests cut")
         assert p.answers_cut > 5 and p.requests_cut > 2
+
+
+def spend_number(server, name):
+    """The number of a transaction that commits."""
+    return int(server.sql("CREATE TABLE IF NOT EXISTS noise(n xid8);"
+                          "INSERT INTO noise VALUES(pg_current_xact_id()) RETURNING n", name))
+
+
+@pytest.mark.only("postgres")
+def test_a_commit_dies_with_the_server_and_its_number_is_given_again(server, database, nodes, sink):
+    """What the server had only in memory is gone, also that the number of the transaction was used."""
+    s = sink()
+    server.sql("ALTER SYSTEM SET wal_writer_delay='10s'")  # nothing is written before it must be
+    server.restart()
+    with proxy.Proxy(("127.0.0.1", server.port), spots_commit=proxy.commits_of(server.name)) as p:
+        cl = nodes(1, database, DATABASE_URL=database.url(port=p.port), WEBHOOK_URL=s.url,
+                   AUTO_START_SCHEDULER="false")
+        node, again = cl.nodes[0], 0
+        with cl.fault():
+            for n in range(6):
+                def create(content):
+                    return node.api.post("/api/v1/messages",
+                                         {"phoneNumber": "+905551234567", "content": content})
+                eventually(lambda: create("before").status == 201, 15, what="a connection")
+                answers, held = [], p.held
+                p.holding = True
+                thread = threading.Thread(target=lambda: answers.append(create(f"number {n}")))
+                thread.start()
+                eventually(lambda: p.held > held, what="a commit to hold")
+                number = int(server.sql("SELECT max(backend_xid::text::bigint) FROM pg_stat_activity"))
+                server.kill()
+                server.start()
+                first = spend_number(server, database.name)
+                while spend_number(server, database.name) <= number:
+                    pass
+                again += first <= number
+                p.holding = False
+                thread.join()
+                stored = {content: i for i, content, _ in database.messages()}
+                if answers[0].status == 201:
+                    assert stored[f"number {n}"] == answers[0].data["id"]
+        assert again
+        cl.stop()
+    server.sql("ALTER SYSTEM RESET wal_writer_delay")
 
 
 @pytest.mark.only("postgres", "mysql")

@@ -405,6 +405,7 @@ static void test_a_newer_schema_is_refused(void **state)
 	"ALTER TABLE herald_counts DROP COLUMN invalid; ALTER TABLE herald_scheduler DROP COLUMN not_before;" \
 	"ALTER TABLE herald_scheduler DROP COLUMN job; DROP TABLE herald_jobs;"                    \
 	"DROP TRIGGER herald_phones ON herald_messages; DROP FUNCTION herald_phones_add; DROP TABLE herald_phones;" \
+	"DROP TABLE herald_commits;"                                                               \
 	"DELETE FROM herald_schema WHERE version>1"
 
 static void test_an_older_schema_is_migrated(void **state)
