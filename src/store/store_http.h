@@ -33,11 +33,13 @@ enum hs_group { HS_OPEN, HS_MESSAGES, HS_SCHEDULER };
 
 /*
  * GET when body is NULL, else POST. On success *ret is the answer's document, the caller's. A GET changes nothing, so
- * it fails as TRANSIENT where a POST is UNCERTAIN. ERR_CONFIG: the key is refused, or there is no herald;
- * ERR_INVALID, ERR_NOT_FOUND, ERR_CONFLICT: as answered.
+ * it fails as TRANSIENT or CONFIG where a POST is UNCERTAIN. ERR_CONFIG: the key is refused, or there is no herald;
+ * ERR_NOT_FOUND, ERR_CONFLICT, ERR_PERMANENT: as answered.
  */
 must_check int hs_call(struct hs_session *s, enum hs_group group, const char *path, const struct buf *body,
                          json_t **ret, struct error *err);
+/* A document that is not what it should be: `code`. */
+int hs_not_understood(const struct hs_session *s, int code, struct error *err);
 /* Whether /readyz answers 200. */
 must_check int hs_probe(struct hs_session *s, struct error *err);
 void hs_session_release(struct hs_session *s);

@@ -142,7 +142,9 @@ static int refusal(const struct hs_session *s, long status, bool changes, const 
 	case 409:
 		return error_set(err, ERR_CONFLICT, "%s", said(doc));
 	case 500:
-		return error_set(err, ERR_PERMANENT, "the herald at %s: %s (500)", base, said(doc));
+		/* A herald that says so has done nothing. */
+		return error_set(err, changes && !code ? ERR_UNCERTAIN : ERR_PERMANENT, "the herald at %s: %s (500)",
+		                 base, said(doc));
 	case 502:
 	case 504:
 		/* A proxy's word; what is behind it may have done it. */
@@ -154,9 +156,14 @@ static int refusal(const struct hs_session *s, long status, bool changes, const 
 	default:
 		break;
 	}
-	return error_set(err, ERR_CONFIG,
+	return error_set(err, changes && (status < 300 || status > 500) ? ERR_UNCERTAIN : ERR_CONFIG,
 	                 "what answers at %s is no herald of this version, or not one with the messages: %ld, %s", base,
 	                 status, said(doc));
+}
+
+int hs_not_understood(const struct hs_session *s, int code, struct error *err)
+{
+	return error_set(err, code, "the herald at %s said what this version does not understand", s->db->base);
 }
 
 int hs_call(struct hs_session *s, enum hs_group group, const char *path, const struct buf *body,
@@ -176,8 +183,10 @@ int hs_call(struct hs_session *s, enum hs_group group, const char *path, const s
 		*ret = doc;
 		return OK;
 	}
+	/* What spoils an answer on its way has not kept the request from arriving. */
 	if (status == 200)
-		rc = error_set(err, ERR_CONFIG, "what answers at %s is no herald: its answer is not JSON", s->db->base);
+		rc = error_set(err, body ? ERR_UNCERTAIN : ERR_CONFIG,
+		               "what answers at %s is no herald: its answer is not JSON", s->db->base);
 	else
 		rc = refusal(s, status, body != NULL, doc, err);
 	json_decref(doc);

@@ -13,11 +13,6 @@
 /* So many outcomes are one call; the server takes twice as many. */
 #define OUTCOMES_PER_CALL 1024
 
-static int not_understood(const struct hs_session *s, int code, struct error *err)
-{
-	return error_set(err, code, "the herald at %s said what this version does not understand", s->db->base);
-}
-
 /* Hears the server's time: an answer was written between the question and now. */
 static void learn_clock(struct hs_db *db, usec_t there)
 {
@@ -54,7 +49,7 @@ int hs_claim(void *session, const struct claim_request *r, struct claim_batch *r
 	if (rc)
 		return rc;
 	if (!hs_read_lease(doc, &b))
-		return not_understood(s, ERR_UNCERTAIN, err);
+		return hs_not_understood(s, ERR_UNCERTAIN, err);
 	learn_clock(s->db, b.now);
 	*ret = b;
 	return OK;
@@ -110,7 +105,7 @@ static int settle_some(struct hs_session *s, struct settlement *o, size_t n, str
 	json_end(&j);
 	rc = hs_call(s, HS_MESSAGES, "/api/v1/messages/lease/outcomes", &s->body, &doc, err);
 	if (!rc && !hs_read_outcomes(doc, o, n, ret))
-		rc = not_understood(s, ERR_UNCERTAIN, err);
+		rc = hs_not_understood(s, ERR_UNCERTAIN, err);
 	return rc;
 }
 
@@ -156,7 +151,7 @@ static int renew_some(struct hs_session *s, const struct lease_ref *refs, size_t
 	json_end(&j);
 	rc = hs_call(s, HS_MESSAGES, "/api/v1/messages/lease/extend", &s->body, &doc, err);
 	if (!rc && !hs_read_extended(doc, ret))
-		rc = not_understood(s, ERR_UNCERTAIN, err);
+		rc = hs_not_understood(s, ERR_UNCERTAIN, err);
 	return rc;
 }
 

@@ -11,12 +11,6 @@
 
 #define RUNS_PER_PAGE 100 /* the server's limit */
 
-static int not_understood(const struct hs_session *s, struct error *err)
-{
-	return error_set(err, ERR_PERMANENT, "the herald at %s said what this version does not understand",
-	                 s->db->base);
-}
-
 /* The server's clock as last heard; the first time is asked for when the store is opened. */
 static usec_t now_there(const struct hs_session *s)
 {
@@ -38,7 +32,7 @@ int hs_counts(void *session, struct store_counts *ret, struct error *err)
 	int rc = hs_call(session, HS_MESSAGES, "/api/v1/messages/stats", NULL, &doc, err);
 
 	if (!rc && !hs_read_counts(doc, ret))
-		rc = not_understood(session, err);
+		rc = hs_not_understood(session, ERR_PERMANENT, err);
 	return rc;
 }
 
@@ -49,7 +43,7 @@ static int scheduler(struct hs_session *s, const char *path, const struct buf *b
 	int rc = hs_call(s, HS_SCHEDULER, path, body, &doc, err);
 
 	if (!rc && !hs_read_scheduler(doc, now_there(s), ret, ret_changed))
-		rc = not_understood(s, err);
+		rc = hs_not_understood(s, body ? ERR_UNCERTAIN : ERR_PERMANENT, err);
 	return rc;
 }
 
@@ -107,7 +101,7 @@ int hs_runs(void *session, int64_t before, uint64_t offset, uint32_t limit, stru
 	         (unsigned long long)(offset / limit + 1), limit);
 	rc = hs_call(session, HS_SCHEDULER, path, NULL, &doc, err);
 	if (!rc && !hs_read_runs(doc, ret))
-		rc = not_understood(session, err);
+		rc = hs_not_understood(session, ERR_PERMANENT, err);
 	return rc;
 }
 
@@ -124,7 +118,7 @@ int hs_jobs(void *session, int64_t before, uint64_t offset, uint32_t limit, stru
 	         (unsigned long long)(offset / limit + 1), limit);
 	rc = hs_call(session, HS_SCHEDULER, path, NULL, &doc, err);
 	if (!rc && !hs_read_jobs(doc, ret))
-		rc = not_understood(session, err);
+		rc = hs_not_understood(session, ERR_PERMANENT, err);
 	return rc;
 }
 
@@ -153,6 +147,6 @@ int hs_nodes(void *session, struct node_page *ret, struct error *err)
 	int rc = hs_call(session, HS_SCHEDULER, "/api/v1/nodes", NULL, &doc, err);
 
 	if (!rc && !hs_read_nodes(doc, now_there(session), ret))
-		rc = not_understood(session, err);
+		rc = hs_not_understood(session, ERR_PERMANENT, err);
 	return rc;
 }
