@@ -25,7 +25,7 @@ def ask(h, method, path, body=None, **headers):
         r = c.getresponse()
         text = r.read()
         assert not [n for n in r.headers if n.lower().startswith(("access-control-", "set-cookie"))], r.headers
-        return r.status, json.loads(text) if text.startswith(b"{") else text
+        return r.status, json.loads(text) if text.startswith(b"{") else {"text": text}
     finally:
         c.close()
 
@@ -42,7 +42,7 @@ def test_a_foreign_page_changes_nothing(herald, origin):
             ("POST", "/api/v1/messages/batch", MESSAGES_KEY, [{"phoneNumber": PHONE, "content": "x"}]),
             ("DELETE", f"/api/v1/messages/{message['id']}", MESSAGES_KEY, None)]:
         status, answer = ask(h, method, path, body, Origin=origin, x_ins_auth_key=key)
-        assert (status, answer["code"]) == (403, 403001), (path, answer)
+        assert (status, answer.get("code")) == (403, 403001), (path, answer)
     # A preflight is not told that anything is allowed.
     status, _ = ask(h, "OPTIONS", "/api/v1/messages", Origin=origin, Access_Control_Request_Method="POST")
     assert status == 204
@@ -80,7 +80,7 @@ def test_an_image_in_a_foreign_page_starts_nothing(herald, name, start, stop):
             status, answer = ask(h, method, start, **marked(h, headers))
             assert status == 403, (headers, answer)
             if method == "GET":
-                assert answer["code"] == 403001
+                assert answer.get("code") == 403001
     assert h.status()["running"] is False
     for headers in HERE:
         assert ask(h, "GET", start, **marked(h, headers))[0] == 200, headers
@@ -94,7 +94,7 @@ def test_the_marks_count_for_all_that_changes(herald):
     h = herald(AUTO_START_SCHEDULER="false")
     for headers in ELSEWHERE:
         status, answer = ask(h, "POST", "/api/v1/scheduler/start", x_ins_auth_key=SCHEDULER_KEY, **marked(h, headers))
-        assert (status, answer["code"]) == (403, 403001), headers
+        assert (status, answer.get("code")) == (403, 403001), headers
         assert ask(h, "GET", "/api/v1/scheduler/status", x_ins_auth_key=SCHEDULER_KEY, **marked(h, headers))[0] == 200
     for headers in HERE:
         assert ask(h, "POST", "/api/v1/scheduler/stop", x_ins_auth_key=SCHEDULER_KEY, **marked(h, headers))[0] == 200
@@ -109,7 +109,7 @@ def test_routes_that_were_open_to_all_origins_are_so(herald):
     c.close()
     # herald's own beside them are not.
     status, answer = ask(h, "POST", "/api/v1/scheduler/start", x_ins_auth_key=SCHEDULER_KEY, Sec_Fetch_Site="cross-site")
-    assert (status, answer["code"]) == (403, 403001)
+    assert (status, answer.get("code")) == (403, 403001)
 
 
 def test_a_name_that_was_made_to_point_here(herald):
@@ -119,7 +119,7 @@ def test_a_name_that_was_made_to_point_here(herald):
         for method, path in (("GET", "/"), ("GET", "/api/v1/messages"), ("POST", "/api/v1/scheduler/stop"),
                              ("GET", "/swagger/")):
             status, answer = ask(h, method, path, Host=host, **KEYS)
-            assert (status, answer["code"]) == (403, 403002), (host, path, answer)
+            assert (status, answer.get("code")) == (403, 403002), (host, path, answer)
         for path in ("/livez", "/readyz", "/health", "/metrics", "/openapi.json"):
             assert ask(h, "GET", path, Host=host)[0] == 200, (host, path)
     for host in ("localhost", f"localhost:{h.port}", "LOCALHOST", "a.localhost:1", "127.0.0.1", "127.1.2.3:80", "[::1]",

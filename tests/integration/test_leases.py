@@ -125,7 +125,10 @@ def test_success_is_a_fact_and_failure_an_opinion(api):
     stale = act(one, "fail", old, error="late")
     assert stale.status == 409 and stale.json["code"] == 409003
     assert stale.json["details"] == {"status": "sending"}
-    assert act(one, "extend", old).status == 409
+    assert act(one, "extend", old).status == 409, "extended by a token that is over"
+    late = [{"id": m["id"], "token": old["token"], "outcome": "failed"}]
+    a = one.api.post("/api/v1/messages/lease/outcomes", {"outcomes": late})
+    assert a.data["applied"] == 0 and one.get(m)["status"] == "sending"
     commit(one, old, messageId="first")
     assert one.get(m)["messageId"] == "first"
     stale = act(one, "commit", new, messageId="second")
