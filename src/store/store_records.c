@@ -98,8 +98,9 @@ static int check_record(const struct message_record *r, struct error *err)
 		return refuse(err, r, "there can be no such id");
 	if ((int)m->status < 0 || (int)m->status >= MESSAGE_STATUS_COUNT)
 		return refuse(err, r, "there is no such status");
-	if (!filled(m->phone, MESSAGE_PHONE_MAX) || !filled(m->content, MESSAGE_CONTENT_MAX_BYTES))
-		return refuse(err, r, "phone number or content are empty or too long");
+	/* An empty content is one that waits to become invalid, or is so. */
+	if (!filled(m->phone, MESSAGE_PHONE_MAX) || !m->content || !fits(m->content, MESSAGE_CONTENT_MAX_BYTES))
+		return refuse(err, r, "the phone number is empty, or it or the content too long");
 	if (m->idempotency_key &&
 	    !text_is_token(m->idempotency_key, strnlen(m->idempotency_key, MESSAGE_KEY_MAX + 1),
 	                   MESSAGE_KEY_MAX))
