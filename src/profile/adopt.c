@@ -1,6 +1,7 @@
 #include "adopt.h"
 
 #include <jansson.h> /* ahead of json_out.h, which then leaves it its names */
+#include <stdlib.h>
 #include <string.h>
 
 #include "alloc.h"
@@ -62,8 +63,9 @@ static const char *fault(const struct reading *r, const struct foreign_cell *row
 		return "it has no usable id";
 	if (!phone || !*phone || strlen(phone) > MESSAGE_PHONE_MAX || !utf8_valid(phone, strlen(phone)))
 		return "its phone number is empty or too long";
-	if (!content || !*content || strlen(content) > MESSAGE_CONTENT_MAX_BYTES || !utf8_valid(content, strlen(content)))
-		return "its content is empty, too long or no text";
+	/* Empty is not missing: such a message becomes invalid at its turn, or is so. */
+	if (!content || strlen(content) > MESSAGE_CONTENT_MAX_BYTES || !utf8_valid(content, strlen(content)))
+		return "its content is missing, too long or no text";
 	while (s->text && (!status || strcmp(s->text, status) != 0))
 		s++;
 	if (!s->text)
@@ -135,19 +137,49 @@ static void leave_out(const struct reading *r, const struct foreign_cell *row, c
 		r->o->left_out(r->o->arg, id ? id : "", why);
 }
 
+struct row_id {
+	const char *id;
+	size_t row;
+};
+
+static int by_id(const void *a, const void *b)
+{
+	const struct row_id *x = a, *y = b;
+	int order = strcmp(x->id, y->id);
+
+	return order ? order : (x->row > y->row) - (x->row < y->row);
+}
+
+/* A table without a primary key may hold an id twice: the earlier row is taken. */
+static void find_twins(const struct reading *r, const struct foreign_page *page, bool *ret)
+{
+	struct row_id ids[FOREIGN_ROWS_MAX];
+	size_t n = 0;
+
+	for (size_t i = 0; i < page->n; i++) {
+		ids[n] = (struct row_id){text(r, page->rows[i], ADOPT_ID), i};
+		n += ids[n].id != NULL;
+	}
+	qsort(ids, n, sizeof(*ids), by_id);
+	for (size_t i = 1; i < n; i++)
+		ret[ids[i].row] = !strcmp(ids[i].id, ids[i - 1].id);
+}
+
 static int take(struct reading *r, struct store_session *c, const struct foreign_page *page, struct adopt_result *ret,
                 struct error *err)
 {
 	struct message_record *records cleanup(free_ptr) = xcalloc(FOREIGN_ROWS_MAX, sizeof(*records));
 	struct attempt_record *space cleanup(free_ptr) = xcalloc(FOREIGN_ROWS_MAX, sizeof(*space));
 	struct arena arena cleanup(arena_release) = ARENA_INIT;
+	bool twin[FOREIGN_ROWS_MAX] = {false};
 	size_t n = 0;
 	usec_t now;
 	int rc = store_now(c, &now, err);
 
+	find_twins(r, page, twin);
 	for (size_t i = 0; !rc && i < page->n; i++) {
 		enum message_status status;
-		const char *why = fault(r, page->rows[i], &status);
+		const char *why = twin[i] ? "its id comes twice" : fault(r, page->rows[i], &status);
 
 		if (why)
 			leave_out(r, page->rows[i], why, ret);

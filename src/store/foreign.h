@@ -28,7 +28,8 @@ struct foreign_table {
 	const char *name; /* not from outside */
 	struct foreign_column columns[FOREIGN_COLUMNS_MAX];
 	size_t columns_n;
-	size_t order[2]; /* the columns that the rows are sorted by */
+	size_t order[2]; /* the columns that the rows are sorted by: a time, and what tells those of one moment
+	                  * apart. Rows whose time is not known (foreign_cell) come last. */
 };
 
 struct foreign_cell {

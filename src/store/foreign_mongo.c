@@ -1,6 +1,6 @@
 /*
- * A foreign collection of MongoDB. One cursor reads it in order; there is no moment that all of it is of, unless
- * the server is a replica set of version 5 or later, so its owner should not write meanwhile.
+ * A foreign collection of MongoDB. A cursor reads in order what has a time, another one the rest, which would come first
+ * otherwise; there is no moment that all of it is of, so its owner should not write meanwhile.
  */
 #include <stdbool.h>
 #include <stdlib.h>
@@ -14,16 +14,16 @@ struct reader {
 	char *name;
 	mongoc_client_t *client;
 	mongoc_collection_t *collection;
-	mongoc_cursor_t *cursor;
-	bool over; /* asked once more, a cursor at its end calls that an error */
+	mongoc_cursor_t *cursors[2]; /* with a known time, without */
+	size_t at;                   /* the cursor in use; asked once more, one at its end calls that an error */
 };
 
 static void close_table(void *reader)
 {
 	struct reader *r = reader;
 
-	if (r->cursor)
-		mongoc_cursor_destroy(r->cursor);
+	for (size_t i = 0; i < ARRAY_SIZE(r->cursors); i++)
+		mongoc_cursor_destroy(r->cursors[i]);
 	if (r->collection)
 		mongoc_collection_destroy(r->collection);
 	if (r->client)
@@ -39,19 +39,19 @@ static int fail(const bson_error_t *e, struct error *err)
 	                 e->message);
 }
 
-static int begin(struct reader *r, const struct foreign_table *t, uint64_t *ret_total, struct error *err)
+static mongoc_cursor_t *find(const struct reader *r, const struct foreign_table *t, bool known)
 {
-	bson_t *all cleanup(mg_free_bson) = bson_new();
+	const char *time = t->columns[t->order[0]].name;
 	bson_t *options cleanup(mg_free_bson) = bson_new();
+	bson_t *filter cleanup(mg_free_bson) = bson_new();
 	bson_t fields, order;
-	bson_error_t e;
-	int64_t count;
 	size_t i;
 
-	count = mongoc_collection_estimated_document_count(r->collection, NULL, NULL, NULL, &e);
-	if (count < 0)
-		return fail(&e, err);
-	*ret_total = (uint64_t)count;
+	/* Of the comparisons of MongoDB only those of a time with a time are true, so the rest is what is not above. */
+	if (known)
+		BCON_APPEND(filter, time, "{", "$gt", BCON_DATE_TIME(0), "}");
+	else
+		BCON_APPEND(filter, "$nor", "[", "{", time, "{", "$gt", BCON_DATE_TIME(0), "}", "}", "]");
 	bson_append_document_begin(options, "projection", -1, &fields);
 	for (i = 0; i < t->columns_n; i++)
 		bson_append_int32(&fields, t->columns[i].name, -1, 1);
@@ -60,7 +60,38 @@ static int begin(struct reader *r, const struct foreign_table *t, uint64_t *ret_
 	for (i = 0; i < ARRAY_SIZE(t->order); i++)
 		bson_append_int32(&order, t->columns[t->order[i]].name, -1, 1);
 	bson_append_document_end(options, &order);
-	r->cursor = mongoc_collection_find_with_opts(r->collection, all, options, NULL);
+	return mongoc_collection_find_with_opts(r->collection, filter, options, NULL);
+}
+
+/* A collection that is not there looks like an empty one; whoever names the wrong database should hear of it. */
+static int check_collection(const struct reader *r, const struct foreign_table *t, struct error *err)
+{
+	mongoc_database_t *db = mongoc_client_get_database(r->client, r->name);
+	bson_error_t e = {0};
+	bool there = mongoc_database_has_collection(db, t->name, &e);
+
+	mongoc_database_destroy(db);
+	if (there)
+		return OK;
+	if (e.code)
+		return fail(&e, err);
+	return error_set(err, ERR_CONFIG, "the database %s has no collection %s", r->name, t->name);
+}
+
+static int begin(struct reader *r, const struct foreign_table *t, uint64_t *ret_total, struct error *err)
+{
+	bson_error_t e;
+	int64_t count;
+	int rc = check_collection(r, t, err);
+
+	if (rc)
+		return rc;
+	count = mongoc_collection_estimated_document_count(r->collection, NULL, NULL, NULL, &e);
+	if (count < 0)
+		return fail(&e, err);
+	*ret_total = (uint64_t)count;
+	r->cursors[0] = find(r, t, true);
+	r->cursors[1] = find(r, t, false);
 	return OK;
 }
 
@@ -120,10 +151,14 @@ static int next_rows(void *reader, const struct foreign_table *table, struct for
 	bson_iter_t it;
 	size_t i;
 
-	while (!r->over && page->n < FOREIGN_ROWS_MAX) {
-		if (!mongoc_cursor_next(r->cursor, &doc)) {
-			r->over = true;
-			return mongoc_cursor_error(r->cursor, &e) ? fail(&e, err) : OK;
+	while (r->at < ARRAY_SIZE(r->cursors) && page->n < FOREIGN_ROWS_MAX) {
+		mongoc_cursor_t *cursor = r->cursors[r->at];
+
+		if (!mongoc_cursor_next(cursor, &doc)) {
+			r->at++;
+			if (mongoc_cursor_error(cursor, &e))
+				return fail(&e, err);
+			continue;
 		}
 		for (i = 0; i < table->columns_n; i++) {
 			struct foreign_cell *cell = &page->rows[page->n][i];

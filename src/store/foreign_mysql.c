@@ -34,6 +34,7 @@ static int ask(struct reader *r, const char *sql, struct error *err)
 
 static void add_select(struct buf *sql, const struct foreign_table *t)
 {
+	const char *first = t->columns[t->order[0]].name;
 	size_t i;
 
 	buf_addlit(sql, "SELECT ");
@@ -41,7 +42,7 @@ static void add_select(struct buf *sql, const struct foreign_table *t)
 		buf_addf(sql, t->columns[i].kind == FOREIGN_TIME ? "%sCAST(UNIX_TIMESTAMP(`%s`)*1000000 AS SIGNED)"
 		                                                : "%s`%s`",
 		         i ? "," : "", t->columns[i].name);
-	buf_addf(sql, " FROM `%s` ORDER BY `%s`,`%s`", t->name, t->columns[t->order[0]].name,
+	buf_addf(sql, " FROM `%s` ORDER BY IFNULL(UNIX_TIMESTAMP(`%s`),0)<=0,`%s`,`%s`", t->name, first, first,
 	         t->columns[t->order[1]].name);
 }
 

@@ -31,15 +31,21 @@ static int ask(PGconn *handle, const char *sql, PGresult **ret, struct error *er
 
 static void add_select(struct buf *sql, const struct foreign_table *t)
 {
+	const char *first = t->columns[t->order[0]].name;
 	size_t i;
 
 	buf_addlit(sql, "DECLARE herald_adopt NO SCROLL CURSOR FOR SELECT ");
-	for (i = 0; i < t->columns_n; i++)
-		buf_addf(sql, t->columns[i].kind == FOREIGN_TIME ? "%s(extract(epoch FROM \"%s\")*1000000)::bigint"
-		                                                : "%s\"%s\"::text",
-		         i ? "," : "", t->columns[i].name);
-	buf_addf(sql, " FROM \"%s\" ORDER BY \"%s\",\"%s\"", t->name, t->columns[t->order[0]].name,
-	         t->columns[t->order[1]].name);
+	for (i = 0; i < t->columns_n; i++) {
+		const char *name = t->columns[i].name;
+
+		if (t->columns[i].kind == FOREIGN_TIME)
+			buf_addf(sql, "%sCASE WHEN isfinite(\"%s\") THEN (extract(epoch FROM \"%s\")*1000000)::bigint END",
+			         i ? "," : "", name, name);
+		else
+			buf_addf(sql, "%s\"%s\"::text", i ? "," : "", name);
+	}
+	buf_addf(sql, " FROM \"%s\" ORDER BY CASE WHEN isfinite(\"%s\") AND \"%s\">='epoch' THEN \"%s\" END,\"%s\"",
+	         t->name, first, first, first, t->columns[t->order[1]].name);
 }
 
 static int begin(PGconn *handle, const struct foreign_table *table, uint64_t *ret_total, struct error *err)

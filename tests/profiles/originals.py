@@ -124,6 +124,10 @@ class Collection:
             "_id": mongo_client.ObjectId(id), "to": to, "content": content, "status": status, "sent_at": sent_at,
             "failed_to_sent_at": failed_at, "created_at": created_at, "updated_at": created_at}])
 
+    def insert(self, id, **fields):
+        mongo_client.command(self.server.port, self.name, insert="messages",
+                             documents=[{"_id": mongo_client.ObjectId(id), **fields}])
+
     def contents(self):
         return mongo_client.command(self.server.port, self.name, find="messages")["cursor"]["firstBatch"]
 

@@ -124,17 +124,71 @@ def test_rows_that_cannot_be(adopt):
     assert a(code=1) == (0, 4, 3)
 
 
+def assert_not_known(a, contents, others):
+    """These have the time of the adoption, and no other message's time has suffered from it."""
+    now = datetime.datetime.now(datetime.timezone.utc)
+    messages = a.messages()
+    times = [m["createdAt"] for m in messages if m["content"] in contents]
+    assert len(times) == len(contents)
+    for t in times:
+        assert abs((datetime.datetime.fromisoformat(t.replace("Z", "+00:00")) - now).total_seconds()) < 600, t
+    assert [m["createdAt"] for m in messages if m["content"] not in contents] == others
+
+
+@pytest.mark.parametrize("profile, row", [
+    ("auto-sender", f"('{UUIDS[900]}','+905551111111','odd','sent','-infinity','infinity')"),
+    ("auto-sender", f"('{UUIDS[900]}','+905551111111','odd','pending','0001-01-01',NULL)"),
+    ("insider-message-service", "(1,'odd','+905551111111','sent',NULL,NULL,NULL,NULL)"),
+    ("message-sender", "(9,'+905551111111','odd','sent','0000-00-00','0000-00-00')"),
+])
+def test_a_time_that_is_not_known_spoils_no_other(adopt, profile, row):
+    a = adopt(profile)
+    if PROFILES[profile]["server"] == "mysql":
+        a.original.sql("SET sql_mode=''; INSERT INTO messages VALUES " + row)
+    else:
+        a.original.sql("INSERT INTO messages VALUES " + row)
+    assert a() == (4, 0, 0)
+    assert_not_known(a, ["odd"], PROFILES[profile]["created_at"])
+
+
+def test_documents_that_lack_something(adopt):
+    a = adopt("messenger", Collection)
+    created = [m["created_at"] for m in a.original.contents()]
+    a.original.insert("a" * 24, to="+905551111111", content="", status="invalid")
+    a.original.insert("b" * 24, to="+905551111111", content="text for a time", status="sent", created_at="2024-01-01")
+    a.original.insert("c" * 24, to="+905551111111", content="no status")
+    a.original.insert("d" * 24, content="no number", status="pending")
+    assert a(code=1) == (6, 0, 2)
+    assert "row " + "c" * 24 + " is left out: its status" in a.said
+    assert "row " + "d" * 24 + " is left out: its phone number" in a.said
+    assert_not_known(a, ["", "text for a time"], [f"2024-03-01T10:0{n}:00.000Z" for n in range(len(created))])
+    assert a(code=1) == (0, 6, 2)
+
+
+def test_a_database_without_the_collection_is_named(adopt):
+    a = adopt("messenger", Collection)
+    for url in (a.original.url.rpartition("/")[0], a.original.url + "_of_somebody_else"):
+        done = a.herald.run("adopt", "--from", url)
+        assert done.returncode == 1 and "has no collection messages" in done.stderr, done
+
+
+def test_ids_that_come_twice(adopt):
+    """A table without a primary key: the first of each is taken, the other is named, and all others come over."""
+    a = adopt("messaging-service")
+    a.original.sql("ALTER TABLE messages DROP CONSTRAINT messages_pkey")
+    a.original.sql(f"INSERT INTO messages VALUES ('{UUIDS[6]}','twin','+905551111111',0,'2024-04-01','2024-04-01')")
+    assert a(code=1) == (3, 0, 1)
+    assert f"row {UUIDS[6]} is left out: its id comes twice" in a.said
+    assert [m["content"] for m in a.messages()] == ["first", "second", "third"]
+
+
 def test_times_and_ids_out_of_bounds(adopt):
     """A time that cannot be written is not known; an id that is too long is cut, and not within a character."""
     a = adopt("messaging-service")
     a.original.sql(f"INSERT INTO messages VALUES ('{UUIDS[900]}','far','+905551111111',1,'20000-01-01','20000-01-01'),"
                    f"('{UUIDS[901]}','old','+905551111111',1,'1960-01-01','1960-01-01')")
     assert a() == (5, 0, 0)
-    now = datetime.datetime.now(datetime.timezone.utc)
-    times = [m["createdAt"] for m in a.messages() if m["content"] in ("far", "old")]
-    assert len(times) == 2
-    for t in times:
-        assert abs((datetime.datetime.fromisoformat(t.replace("Z", "+00:00")) - now).total_seconds()) < 600, t
+    assert_not_known(a, ["far", "old"], PROFILES["messaging-service"]["created_at"])
     b = adopt("insider-message-service")
     b.original.sql("ALTER TABLE messages MODIFY message_id varchar(1000) CHARACTER SET utf8mb4")
     b.original.sql("UPDATE messages SET message_id=CONCAT('x',REPEAT(CHAR(0xc3a9 USING utf8mb4),900)) WHERE id=17")
