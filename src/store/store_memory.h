@@ -76,40 +76,79 @@ struct mem_db {
 	size_t n_notes;
 };
 
+/* --- store_memory.c: the rows and their states ------------------------------------------------------------- */
+
 /* Where the row of that id is, or would be, among the rows. */
 size_t mem_row_index(const struct mem_db *db, int64_t id);
 /* Row by id, NULL when there is none. */
 struct row *mem_row(struct mem_db *db, int64_t id);
 /* The i-th row of a state, in the order of its time. */
 struct row *mem_row_at(struct mem_db *db, int state, size_t i) __attribute__((returns_nonnull));
+/* The only way a row changes its state: orders and counts follow. */
+void mem_move(struct mem_db *db, struct row *row, int state, usec_t at);
+void mem_free_row(struct row *row);
+
+/* --- store_memory_insert.c: taking messages in ------------------------------------------------------------- */
+
 /* The row with that idempotency key, NULL when there is none; adds a row that has one. */
 struct row *mem_find_key(struct mem_db *db, const char *key);
 void mem_add_key(struct mem_db *db, struct row *row);
-void mem_copy_message(const struct row *row, struct arena *arena, struct message *ret);
-/* The only way a row changes its state: orders and counts follow. */
-void mem_move(struct mem_db *db, struct row *row, int state, usec_t at);
 
-/* --- store_memory_send.c ----------------------------------------------------------------------------------- */
+int mem_insert(void *session, struct insert_group *groups, size_t n, struct error *err);
+
+/* --- store_memory_read.c: looking at messages -------------------------------------------------------------- */
+
+void mem_copy_message(const struct row *row, struct arena *arena, struct message *ret);
+int mem_not_found(int64_t id, struct error *err);
+
+int mem_get(void *session, int64_t id, struct arena *arena, struct message *ret, struct error *err);
+int mem_list(void *session, const struct list_query *q, struct message_page *ret, struct error *err);
+int mem_counts(void *session, struct store_counts *ret, struct error *err);
+int mem_ahead(void *session, const struct ahead_query *q, uint32_t *ret, struct error *err);
+int mem_attempts(void *session, int64_t id, struct attempt_page *ret, struct error *err);
+
+/* --- store_memory_runs.c: runs and jobs -------------------------------------------------------------------- */
 
 /* Where a run is, or would be, among the runs. */
 size_t mem_run_index(const struct mem_db *db, int64_t id);
 /* Makes room for a run at that place. */
 struct mem_run *mem_run_add(struct mem_db *db, size_t at);
+/* A run that begins; the oldest are forgotten. */
+struct mem_run *mem_run_open(struct mem_db *db, int64_t id, const char *node, usec_t now);
 /* As for runs. */
 size_t mem_job_index(const struct mem_db *db, int64_t id);
 struct mem_job *mem_job_add(struct mem_db *db, size_t at);
+/* What a change of the scheduler has begun or ended; the oldest are forgotten. */
+void mem_job_record(struct mem_db *db);
+
+int mem_runs(void *session, int64_t before, uint64_t offset, uint32_t limit, struct run_page *ret,
+             struct error *err);
+int mem_jobs(void *session, int64_t before, uint64_t offset, uint32_t limit, struct job_page *ret,
+             struct error *err);
+
+/* --- store_memory_steer.c ---------------------------------------------------------------------------------- */
+
+int mem_cancel(void *session, int64_t id, struct arena *arena, struct message *ret, struct error *err);
+int mem_replay(void *session, int64_t id, struct error *err);
+int mem_replay_some(void *session, uint32_t limit, uint32_t *ret, struct error *err);
+int mem_scheduler_init(void *session, const struct scheduler_defaults *d, struct scheduler *ret,
+                       struct error *err);
+int mem_scheduler_get(void *session, struct scheduler *ret, struct error *err);
+int mem_scheduler_change(void *session, const struct scheduler_change *change, struct scheduler *ret,
+                         bool *ret_changed, struct error *err);
+
+/* --- store_memory_send.c ----------------------------------------------------------------------------------- */
+
 /* Keeps the records sorted. NULL: there is one of that seq already. */
 struct record *mem_record_add(struct row *row, int64_t seq);
 /* Owners are few and live as long as the store, so that rows and records may point at them. NULL stays so. */
 const char *mem_owner(struct mem_db *db, const char *owner);
 
 int mem_claim(void *session, const struct claim_request *r, struct claim_batch *ret, struct error *err);
-int mem_settle(void *session, struct settlement *s, size_t n, struct settle_result *ret,
-               struct error *err);
-int mem_renew(void *session, const struct lease_ref *refs, size_t n, usec_t lease,
-              size_t *ret_renewed, struct error *err);
-int mem_recover(void *session, const struct recover_request *r, struct recover_result *ret,
-                struct error *err);
+int mem_settle(void *session, struct settlement *s, size_t n, struct settle_result *ret, struct error *err);
+int mem_renew(void *session, const struct lease_ref *refs, size_t n, usec_t lease, size_t *ret_renewed,
+              struct error *err);
+int mem_recover(void *session, const struct recover_request *r, struct recover_result *ret, struct error *err);
 
 extern const struct record_verbs mem_record_verbs; /* store_memory_records.c */
 

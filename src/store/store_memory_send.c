@@ -19,30 +19,6 @@ const char *mem_owner(struct mem_db *db, const char *owner)
 	return db->owners[db->n_owners++] = xstrdup(owner);
 }
 
-size_t mem_run_index(const struct mem_db *db, int64_t id)
-{
-	size_t low = 0, high = db->n_runs, middle;
-
-	while (low < high) {
-		middle = low + (high - low) / 2;
-		if (db->runs[middle].r.id < id)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-struct mem_run *mem_run_add(struct mem_db *db, size_t at)
-{
-	if (db->n_runs == db->cap_runs) {
-		db->cap_runs = db->cap_runs ? 2 * db->cap_runs : 16;
-		db->runs = xreallocarray(db->runs, db->cap_runs, sizeof(*db->runs));
-	}
-	memmove(db->runs + at + 1, db->runs + at, (db->n_runs++ - at) * sizeof(*db->runs));
-	return &db->runs[at];
-}
-
 static struct mem_run *find_run(struct mem_db *db, int64_t id)
 {
 	size_t at = mem_run_index(db, id);
@@ -57,22 +33,6 @@ static void check_run(struct mem_db *db, struct mem_run *run, struct run_end *re
 		return;
 	run->r.finished = true;
 	run_end_apply(run->r.id, &run->tally, &db->scheduler.s.all_failed_in_a_row, ret);
-}
-
-static struct mem_run *open_run(struct mem_db *db, int64_t id, const char *node, usec_t now)
-{
-	struct mem_run *run;
-	size_t i, drop = 1000;
-
-	if (db->n_runs >= RUNS_KEPT + drop) {
-		for (i = 0; i < drop; i++)
-			free((char *)db->runs[i].r.node);
-		db->n_runs -= drop;
-		memmove(db->runs, db->runs + drop, db->n_runs * sizeof(*db->runs));
-	}
-	run = mem_run_add(db, db->n_runs);
-	*run = (struct mem_run){.r = {.id = id, .started_at = now, .node = xstrdup(node)}};
-	return run;
 }
 
 static usec_t soonest(const struct mem_db *db, const struct claim_request *r)
@@ -159,7 +119,7 @@ static void claim_from_beat(struct mem_db *db, const struct claim_request *r, st
 			run->tally.closed = true;
 			check_run(db, run, &b->ended);
 		}
-		run = open_run(db, b->run, r->node, b->now);
+		run = mem_run_open(db, b->run, r->node, b->now);
 	} else {
 		run = find_run(db, b->run);
 		if (!run)

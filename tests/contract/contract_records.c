@@ -8,6 +8,7 @@
 #include "alloc.h"
 #include "contract.h"
 #include "store_records.h"
+#include "store_rules.h"
 
 /* --- a store that has seen something ----------------------------------------------------------------------- */
 
@@ -666,6 +667,38 @@ static void test_jobs_are_taken_over_and_go_on(void **state)
 	job_page_release(&page);
 }
 
+static void test_the_oldest_jobs_are_forgotten(void **state)
+{
+	struct fixture *f = *state;
+	const struct job_record jobs[] = {
+		{.j = {.id = 2, .name = "a", .started_at = 1000, .finished_at = 2000}, .first_run = 1, .last_run = 1},
+		{.j = {.id = 3, .name = "b", .started_at = 2000, .finished_at = 3000}, .first_run = 2, .last_run = 2},
+		{.j = {.id = 4, .name = "c", .started_at = 3000, .finished_at = 4000}, .first_run = 3, .last_run = 3},
+		{.j = {.id = JOBS_KEPT + 2, .name = "d", .started_at = 4000}, .first_run = 4},
+	};
+	struct scheduler_change change = SCHEDULER_CHANGE_NONE;
+	struct state_record s;
+	struct scheduler now;
+	struct job_page page;
+	bool changed;
+
+	schedule(f, unit(), 5);
+	OKAY(store_import_jobs(f->c, jobs, ARRAY_SIZE(jobs), &f->err));
+	OKAY(store_export_state(f->c, &s, &f->err));
+	s.job = JOBS_KEPT + 2;
+	OKAY(store_import_state(f->c, &s, &f->err));
+	for (change.running = 0; change.running < 2; change.running++)
+		OKAY(store_scheduler_change(f->c, &change, &now, &changed, &f->err));
+	OKAY(store_jobs(f->c, 0, 0, 10, &page, &f->err));
+	assert_int_equal(page.n, 3);
+	assert_false(page.more);
+	assert_int_equal(page.items[0].id, JOBS_KEPT + 3);
+	assert_int_equal(page.items[1].id, JOBS_KEPT + 2);
+	assert_true(page.items[1].finished_at);
+	assert_int_equal(page.items[2].id, 4);
+	job_page_release(&page);
+}
+
 const struct CMUnitTest records_tests[] = {
 	TEST(test_a_copy_is_the_same_and_lives_on),
 	TEST(test_a_copy_of_a_copy_is_the_same_and_lives_on),
@@ -678,6 +711,7 @@ const struct CMUnitTest records_tests[] = {
 	TEST(test_what_cannot_be_is_refused),
 	TEST(test_many_and_long),
 	TEST(test_jobs_are_taken_over_and_go_on),
+	TEST(test_the_oldest_jobs_are_forgotten),
 	TEST(test_notes),
 };
 GROUP_END(records);
