@@ -8,7 +8,7 @@
  * same order: they then write to the same server, which spares Galera conflicts between servers. A server
  * that is read-only or not part of the cluster is passed over.
  *
- * Known limits: a list by phone number reads all messages of the status asked for. Read statements that
+ * Known limits: a list by phone number and status looks at all messages to that number. Read statements that
  * take longer than half a minute fail.
  */
 #include <pthread.h>

@@ -38,7 +38,11 @@
 #define NR_STATEMENT_TIMEOUT 1969
 #define NR_CONNECTION_KILLED 1927
 #define NR_QUERY_TIMEOUT 3024
+#define NR_GROUP_CONFLICT 3101
 #define NR_SECURE_TRANSPORT 3159
+#define NR_SERVER_NOT_AVAILABLE 3168
+#define NR_SESSION_KILLED 3169
+#define NR_IDLE_TOO_LONG 4031
 
 /* What an error says about the transaction that met it. */
 enum fate {
@@ -56,8 +60,10 @@ static enum fate fate_of(unsigned nr)
 	case ER_LOCK_DEADLOCK: /* also what Galera's certification says */
 	case ER_LOCK_WAIT_TIMEOUT:
 	case ER_DUP_ENTRY: /* of our inserts: somebody else's came between our look and our write */
+	case ER_TABLE_DEF_CHANGED: /* a newer herald has just migrated it */
 	case NR_CHECKREAD:
-	case NR_NO_SAVEPOINT: /* see my_run() */
+	case NR_GROUP_CONFLICT: /* as Galera's, of MySQL's group replication */
+	case NR_NO_SAVEPOINT:   /* see my_run() */
 		return FATE_AGAIN;
 	case CR_SERVER_GONE_ERROR:
 	case CR_SERVER_LOST:
@@ -70,6 +76,9 @@ static enum fate fate_of(unsigned nr)
 	case CR_MALFORMED_PACKET:
 	case NR_SERVER_SHUTDOWN:
 	case NR_CONNECTION_KILLED:
+	case NR_SERVER_NOT_AVAILABLE:
+	case NR_SESSION_KILLED:
+	case NR_IDLE_TOO_LONG: /* the farewell of MySQL 8.0.24 and later, read when the next statement is sent */
 	case ER_QUERY_INTERRUPTED:
 	case ER_NET_READ_ERROR:
 	case ER_NET_READ_INTERRUPTED:
@@ -202,7 +211,11 @@ static int check_tls(const struct my_session *s, struct error *err)
 	return error_set(err, ERR_CONFIG, "ssl-mode demands TLS, the server offers none");
 }
 
-/* READ COMMITTED: locks on the rows themselves, not on the gaps between them. */
+/*
+ * READ COMMITTED: locks on the rows themselves, not on the gaps between them. What else the server's own settings
+ * would decide for all its sessions is said as well; SET NAMES, since it may have been told not to listen to what
+ * the library says of it.
+ */
 static int setup(struct my_session *s, struct error *err)
 {
 	struct my_batch b cleanup(my_batch_release) = MY_BATCH_INIT;
@@ -213,13 +226,16 @@ static int setup(struct my_session *s, struct error *err)
 
 	if (rc || (rc = check_tls(s, err)))
 		return rc;
+	my_add(&b, "SET NAMES utf8mb4");
 	my_add(&b, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED");
 	buf_addf(my_begin(&b),
 	         "SET SESSION sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION',time_zone='+00:00',"
-	         "autocommit=0,innodb_lock_wait_timeout=%d,lock_wait_timeout=%d,net_write_timeout=%d"
+	         "autocommit=0,completion_type='NO_CHAIN',"
+	         "innodb_lock_wait_timeout=%d,lock_wait_timeout=%d,net_write_timeout=%d"
 	         " /*M!100300 ,idle_transaction_timeout=%d */ /*!80001 ,wait_timeout=%d */",
 	         LOCK_WAIT_SECONDS, ANSWER_SECONDS / 2, 2 * HANG_SECONDS, HANG_SECONDS, 2 * HANG_SECONDS);
-	q = my_add(&b, "SELECT @@max_allowed_packet,@@global.read_only");
+	/* A number, or with later MariaDBs one of several words. */
+	q = my_add(&b, "SELECT @@max_allowed_packet,CAST(@@global.read_only AS CHAR) NOT IN ('0','OFF')");
 	rc = my_run(s, &b, err);
 	if (rc)
 		return rc;

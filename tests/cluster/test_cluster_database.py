@@ -112,6 +112,26 @@ def test_a_commit_dies_with_the_server_and_its_number_is_given_again(server, dat
     server.sql("ALTER SYSTEM RESET wal_writer_delay")
 
 
+@pytest.mark.only("mysql")
+def test_idle_connections_are_closed_with_a_last_word(server, database, nodes, sink):
+    """As MySQL does to whoever was silent for as long as herald lets it wait: the next to use the connection
+    begins anew on another, and nobody is told of it."""
+    s = sink()
+    with proxy.Proxy(("127.0.0.1", server.port)) as p:
+        cl = nodes(1, database, DATABASE_URL=database.url(port=p.port), WEBHOOK_URL=s.url)
+        node = cl.nodes[0]
+        ids = []
+        for n in range(5):
+            assert p.dismiss() > 2
+            ids.append(node.create(f"message {n}")["id"])
+            for _ in range(4):  # each session has a connection
+                assert node.api.get(f"/api/v1/messages/{ids[-1]}").status == 200
+            node.wait_status(ids[-1], "sent")
+        assert not [e for e in node.log() if e["level"] in ("warn", "error")]
+        cl.stop()
+    assert sorted(s.seen.values()) == [1] * 5
+
+
 @pytest.mark.only("postgres", "mysql")
 def test_a_node_hangs_in_a_transaction(server, database, nodes, sink):
     """With the row of the beat locked, by a node that says nothing more. The server takes the lock from it."""

@@ -148,6 +148,25 @@ static void test_the_next_host_when_the_first_is_away(void **state)
 	free(empty);
 }
 
+/* As a replica is. Where it is the only one, herald takes what it gets. */
+static void test_one_of_several_that_is_read_only_is_passed_over(void **state)
+{
+	struct error err = ERROR_INIT;
+	char *empty, *url;
+
+	(void)state;
+	empty = fresh();
+	url = url_with(NULL, "@127.0.0.1:1,", strrchr(empty, '/') + 1);
+	store_close(open_store(url));
+	assert_true(exec_in(empty, "SET GLOBAL read_only=1"));
+	assert_int_equal(open_error(url, &err), ERR_TRANSIENT);
+	store_close(open_store(empty));
+	assert_true(exec_in(empty, "SET GLOBAL read_only=0"));
+	store_close(open_store(url));
+	free(url);
+	free(empty);
+}
+
 static void test_a_missing_schema_is_not_made_when_it_must_not_be(void **state)
 {
 	char *url = fresh();
@@ -295,6 +314,7 @@ int main(void)
 		cmocka_unit_test(test_nobody_there),
 		cmocka_unit_test(test_refused_by_the_server),
 		cmocka_unit_test(test_the_next_host_when_the_first_is_away),
+		cmocka_unit_test(test_one_of_several_that_is_read_only_is_passed_over),
 		cmocka_unit_test(test_a_missing_schema_is_not_made_when_it_must_not_be),
 		cmocka_unit_test(test_tables_that_are_not_ours),
 		cmocka_unit_test(test_a_newer_schema),
