@@ -41,6 +41,11 @@ usec_t clock_mono(void)
 	return now(CLOCK_MONOTONIC);
 }
 
+usec_t clock_boot(void)
+{
+	return now(CLOCK_BOOTTIME);
+}
+
 static char *put2(char *out, unsigned v)
 {
 	out[0] = (char)('0' + v / 10);

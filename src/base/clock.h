@@ -28,6 +28,7 @@ usec_t clock_wall(void); /* CLOCK_REALTIME: may jump; for what people and stores
 usec_t clock_wall_steady(void);
 usec_t clock_steady(_Atomic usec_t *latest, usec_t now);
 usec_t clock_mono(void); /* CLOCK_MONOTONIC: for durations and timeouts */
+usec_t clock_boot(void); /* CLOCK_BOOTTIME: goes on while the machine is suspended; for what ends elsewhere then */
 
 /* RFC 3339 UTC with milliseconds, "2026-01-02T03:04:05.678Z"; needs CLOCK_TEXT bytes. Microseconds
  * are cut, not rounded. Defined for years 0000 to 9999; outside, the nearest bound is written. */

@@ -84,6 +84,8 @@ static void claim(struct dispatch *d)
 		.retry_free = d->o.policy.retry_free,
 	};
 
+	/* In this order: what waits for start_before must find it late. */
+	c->asked_boot = clock_boot();
 	c->asked = clock_mono();
 	if (store_claim(d->l.session, &r, &p->batch, &err)) {
 		/* If it was done after all, the leases run out and the messages are recovered. */

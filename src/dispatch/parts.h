@@ -89,15 +89,22 @@ struct parcel {
 	struct claim_batch batch;
 	size_t next;         /* first item that has not started */
 	usec_t start_before; /* monotonic: later, too little of the lease is left */
+	usec_t start_before_boot; /* the same by clock_boot(): a lease does not wait for a machine that is suspended */
 	usec_t lease_until;  /* monotonic */
 	bool forced;
 };
+
+static inline bool parcel_late(const struct parcel *p)
+{
+	return clock_boot() > p->start_before_boot;
+}
 
 /* The one question to the store that may be out. */
 struct claim_order {
 	struct note note;
 	struct tick_ask ask;
 	usec_t asked, answered; /* monotonic */
+	usec_t asked_boot;      /* clock_boot() */
 	struct parcel *parcel;  /* the answer; NULL: it failed */
 };
 

@@ -281,7 +281,7 @@ void send_ready(struct dispatch *d)
 	       w->flights_out < w->flights_n) {
 		struct parcel *p = container_of(w->ready.first, struct parcel, note.item);
 
-		if (now > p->start_before) {
+		if (parcel_late(p)) {
 			supply_give_back(d, false);
 			continue;
 		}

@@ -129,6 +129,7 @@ void supply_answer(struct dispatch *d, struct claim_order *c)
 		p->forced = c->ask.forced;
 		p->lease_until = c->asked + (p->batch.lease_until - p->batch.now);
 		p->start_before = p->lease_until - d->o.webhook_timeout - LEASE_MARGIN;
+		p->start_before_boot = p->start_before - c->asked + c->asked_boot;
 	}
 	tick_answered(&w->tick, &c->ask, p ? &p->batch : NULL, now);
 	if (w->claim_forced) {
@@ -161,13 +162,12 @@ void supply_give_back(struct dispatch *d, bool all)
 {
 	struct wire *w = &d->w;
 	struct chain keep = {0};
-	usec_t now = clock_mono();
 	struct note *note;
 
 	while ((note = chain_take(&w->ready))) {
 		struct parcel *p = container_of(note, struct parcel, note);
 
-		if (!all && now <= p->start_before) {
+		if (!all && !parcel_late(p)) {
 			chain_add(&keep, note);
 			continue;
 		}

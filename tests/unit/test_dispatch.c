@@ -79,9 +79,9 @@ int __wrap_store_renew(struct store_session *c, const struct lease_ref *refs, si
 	return rc;
 }
 
-/* The monotonic clock, which a test may put forward, as if the process had been asleep. A wait in a queue
- * goes by the kernel's own, so there it is the true one. */
-static _Atomic usec_t asleep;
+/* The clocks, which a test may put forward: both as if the process had been asleep, one as if the machine had
+ * been suspended. A wait in a queue goes by the kernel's own, so there it is the true one. */
+static _Atomic usec_t asleep, suspended;
 static _Thread_local bool in_queue;
 struct queue_item *__real_queue_wait(struct queue *q, size_t most, usec_t timeout, size_t *ret_n);
 struct queue_item *__wrap_queue_wait(struct queue *q, size_t most, usec_t timeout, size_t *ret_n);
@@ -99,6 +99,13 @@ usec_t __wrap_clock_mono(void);
 usec_t __wrap_clock_mono(void)
 {
 	return __real_clock_mono() + (in_queue ? 0 : atomic_load(&asleep));
+}
+
+usec_t __real_clock_boot(void);
+usec_t __wrap_clock_boot(void);
+usec_t __wrap_clock_boot(void)
+{
+	return __real_clock_boot() + (in_queue ? 0 : atomic_load(&asleep) + atomic_load(&suspended));
 }
 
 static char directory[] = "/tmp/herald-dispatch-XXXXXX";
@@ -119,6 +126,7 @@ static struct rig rig_new(void)
 	atomic_store(&settle_faults, 0);
 	atomic_store(&renewed, 0);
 	atomic_store(&asleep, 0);
+	atomic_store(&suspended, 0);
 	serial++;
 	if (on_disk)
 		snprintf(url, sizeof(url), "sqlite:%s/%d.db", directory, serial);
@@ -900,12 +908,11 @@ static void test_stop_gives_back_what_has_not_started(void **state)
 	rig_free(&r);
 }
 
-/* Neither may it start when the process was asleep for too long, or the receiver too slow. */
-static void test_too_little_lease_left_gives_back(void **state)
+/* Neither may it start when the process was asleep for too long, or the machine, or the receiver too slow. */
+static void too_little_lease_left(_Atomic usec_t *clock)
 {
 	struct rig r = rig_new();
 
-	(void)state;
 	pace(&r, true, 0, 2);
 	r.o.concurrency = 8;
 	for (int i = 0; i < 10000; i++)
@@ -916,7 +923,7 @@ static void test_too_little_lease_left_gives_back(void **state)
 	wait_count(&r, MESSAGE_SENT, 10000);
 	assert_true(fake_script_wait(r.webhook, 10008, PATIENCE));
 	assert_true(counts(&r).by_status[MESSAGE_SENDING] > 50);
-	atomic_store(&asleep, r.o.lease - r.o.webhook_timeout - 4 * USEC_PER_SEC);
+	atomic_store(clock, r.o.lease - r.o.webhook_timeout - 4 * USEC_PER_SEC);
 	dispatch_poke(r.d);
 	/* Those in flight stay; for so slow a receiver few are claimed anew. */
 	usec_t until = clock_mono() + PATIENCE;
@@ -926,6 +933,18 @@ static void test_too_little_lease_left_gives_back(void **state)
 	}
 	assert_int_equal(fake_script_count(r.webhook), 10008);
 	rig_free(&r);
+}
+
+static void test_too_little_lease_left_gives_back(void **state)
+{
+	(void)state;
+	too_little_lease_left(&asleep);
+}
+
+static void test_leases_end_while_the_machine_is_suspended(void **state)
+{
+	(void)state;
+	too_little_lease_left(&suspended);
 }
 
 static void test_what_is_in_flight_at_the_end_keeps_its_lease(void **state)
@@ -1049,6 +1068,7 @@ int main(void)
 		cmocka_unit_test(test_continuous_drain),
 		cmocka_unit_test(test_stop_gives_back_what_has_not_started),
 		cmocka_unit_test(test_too_little_lease_left_gives_back),
+		cmocka_unit_test(test_leases_end_while_the_machine_is_suspended),
 		cmocka_unit_test(test_what_is_in_flight_at_the_end_keeps_its_lease),
 		cmocka_unit_test(test_hurry),
 		cmocka_unit_test(test_refusals),
