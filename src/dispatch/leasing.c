@@ -176,18 +176,44 @@ static int sort_out(struct leasing *l, struct store_session *c, struct claim_bat
 	return rc;
 }
 
+/* Whoever asks for anything must not wait for retries that the beat will never give. */
+static int claim(struct store_session *c, enum lease_source source, struct claim_request *r, struct claim_batch *ret,
+                 struct error *err)
+{
+	usec_t retry_at = USEC_NEVER;
+	int rc;
+
+	r->free_retries = source == LEASE_RETRIES;
+	if (source == LEASE_ANY && r->retry_free && !r->unpaced) {
+		r->free_retries = true;
+		rc = store_claim(c, r, ret, err);
+		if (rc)
+			return rc;
+		if (ret->n) {
+			ret->more = true;
+			return OK;
+		}
+		retry_at = ret->next_at;
+		claim_batch_release(ret);
+		r->free_retries = false;
+	}
+	rc = store_claim(c, r, ret, err);
+	if (!rc)
+		ret->next_at = MIN_OF(ret->next_at, retry_at);
+	return rc;
+}
+
 int leasing_claim(struct leasing *l, struct store_session *c, const struct lease_ask *ask,
                   struct claim_batch *ret, struct error *err)
 {
 	char owner[OWNER_MAX];
-	const struct claim_request r = {
+	struct claim_request r = {
 		.node = ask->holder,
 		.owner = owner,
 		.want = ask->limit,
 		.lease = ask->lease ? ask->lease : l->o.lease,
 		.order = l->o.order,
 		.forced = ask->when_stopped,
-		.free_retries = ask->retries,
 		.retry_free = l->o.policy.retry_free,
 		.unpaced = ask->unpaced,
 		.skip = ask->skip,
@@ -195,7 +221,7 @@ int leasing_claim(struct leasing *l, struct store_session *c, const struct lease
 	int rc;
 
 	name_owner(l, ask->holder, owner, sizeof(owner));
-	if ((rc = recover(l, c, err)) || (rc = store_claim(c, &r, ret, err)))
+	if ((rc = recover(l, c, err)) || (rc = claim(c, ask->source, &r, ret, err)))
 		return rc;
 	run_ended(&ret->ended);
 	rc = sort_out(l, c, ret, err);

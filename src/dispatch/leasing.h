@@ -32,18 +32,25 @@ struct leasing *leasing_new(const struct leasing_options *options);
 void leasing_free(struct leasing *l); /* may be NULL */
 usec_t leasing_duration(const struct leasing *l); /* of a lease, as configured */
 
+/* Where messages come from when retries run beside the beat (delivery_policy.retry_free); otherwise the beat has all. */
+enum lease_source {
+	LEASE_ANY,  /* retries that are due; without any, what the beat gives */
+	LEASE_BEAT, /* first attempts alone */
+	LEASE_RETRIES,
+};
+
 struct lease_ask {
 	const char *holder; /* name of who asks; at most 64 bytes */
 	uint32_t limit;     /* >= 1 */
 	usec_t lease;       /* 0: as configured */
 	bool when_stopped;  /* as an operator's "run now" */
-	bool retries;       /* claim_request.free_retries */
-	bool unpaced;       /* claim_request.unpaced */
-	uint64_t skip;
+	enum lease_source source;
+	bool unpaced;  /* claim_request.unpaced */
+	uint64_t skip; /* claim_request.skip */
 };
 
 /* Takes back leases that have run out, then claims. As store_claim(); what breaks the rules becomes invalid and is
- * not among the items. */
+ * not among the items. LEASE_ANY gives what is due beside the beat alone, if there is any: then there may be more. */
 must_check int leasing_claim(struct leasing *l, struct store_session *c, const struct lease_ask *ask,
                              struct claim_batch *ret, struct error *err);
 

@@ -80,7 +80,10 @@ bool lease_body_ask(json_t *doc, struct lease_ask *ret, struct details *d)
 		} else if (strcmp(name, "whenStopped") == 0) {
 			read_bool(v, name, &ask.when_stopped, d);
 		} else if (strcmp(name, "retries") == 0) {
-			read_bool(v, name, &ask.retries, d);
+			bool retries = false;
+
+			read_bool(v, name, &retries, d);
+			ask.source = retries ? LEASE_RETRIES : LEASE_BEAT;
 		} else {
 			details_add(d, name, "is not a field of this request");
 		}

@@ -42,8 +42,9 @@ int hs_claim(void *session, const struct claim_request *r, struct claim_batch *r
 	json_kv_str(&j, "node", r->node);
 	if (r->forced)
 		json_kv_bool(&j, "whenStopped", true);
-	if (r->free_retries)
-		json_kv_bool(&j, "retries", true);
+	/* Where retries are no business of this node's, the other side gives them with the rest. */
+	if (r->retry_free)
+		json_kv_bool(&j, "retries", r->free_retries);
 	json_end(&j);
 	rc = hs_call(s, HS_MESSAGES, "/api/v1/messages/lease", &s->body, &doc, err);
 	if (rc)

@@ -258,3 +258,19 @@ def test_unknown_messages_are_not_found(api):
     assert one.api.post("/api/v1/messages/lease", b"{").status == 400
     assert one.api.post("/api/v1/messages/lease").status == 200  # all fields are optional
     assert one.api.post("/api/v1/messages/lease", {}, key="wrong").status == 401
+
+
+@pytest.mark.parametrize("how", ["reported", "lost"])
+def test_retries_beside_the_beat_come_unasked(api, how):
+    """With RETRY_PACING=free the beat leaves them alone, and nobody but the leaseholder is there to take them."""
+    one = api(MESSAGE_SEND_INTERVAL=FOREVER, MESSAGE_BATCH_SIZE=1, RETRY_PACING="free", RETRY_BACKOFF="0")
+    ids = one.create_many(2)
+    (m,) = lease(one, seconds=0.2)["messages"]
+    if how == "reported":
+        assert act(one, "fail", m, retry=True).status == 200
+    assert lease(one, retries=False)["messages"] == []
+    got = h.eventually(lambda: (g := lease(one))["messages"] and g)
+    assert [(x["id"], x["attempt"]) for x in got["messages"]] == [(ids[0], 2)] and "run" not in got
+    commit(one, got["messages"][0])
+    again = lease(one)
+    assert again["messages"] == [] and again["beat"] == "wait" and again["nextRunAt"]
