@@ -144,32 +144,72 @@ static void write_leased(struct json_out *j, const struct claim_batch *b)
 	}
 }
 
+/* Fetches into j until `ask->limit` messages are there or none is left. */
+static int fetch(struct request *r, struct store_session *c, struct lease_ask *ask, struct json_out *j, struct error *err)
+{
+	bool more = true;
+	int code = OK;
+
+	for (int round = 0; !code && more && ask->limit && round < GET_TWO_ROUNDS; round++) {
+		struct claim_batch batch;
+
+		code = leasing_claim(handler_leasing(r), c, ask, &batch, err);
+		if (code != OK)
+			break;
+		write_leased(j, &batch);
+		ask->limit -= (uint32_t)batch.n;
+		more = batch.more;
+		claim_batch_release(&batch);
+	}
+	return code;
+}
+
+/*
+ * Consumers went on by two with each fetch, over a list that the commits made shorter: that is how messages were
+ * skipped. So an offset counts from the first message that there ever was, not from the first that still waits.
+ */
+static int waiting_before(struct store_session *c, int64_t offset, uint64_t *ret, struct error *err)
+{
+	struct store_counts counts;
+	int code = OK;
+
+	*ret = 0;
+	if (offset && !(code = store_counts(c, &counts, err))) {
+		for (int s = 0; s < MESSAGE_STATUS_COUNT; s++)
+			offset -= s == MESSAGE_PENDING ? 0 : counts.by_status[s];
+		*ret = (uint64_t)MAX_OF(offset, 0);
+	}
+	return code;
+}
+
 static enum handled get_two(struct request *r, struct store_session *c)
 {
-	struct lease_ask ask = {.holder = "get-two", .limit = GET_TWO, .unpaced = true};
+	struct lease_ask ask = {.holder = "get-two", .limit = GET_TWO};
 	struct error err = ERROR_INIT;
-	struct claim_batch batch;
-	bool more = true;
 	struct json_out j;
 	int64_t offset;
+	int code;
 
 	if (!read_offset(r, &offset))
 		return HANDLED_DONE;
-	ask.skip = (uint64_t)offset;
+	code = waiting_before(c, offset, &ask.skip, &err);
 	j = begin(&r->answer, 200, 0, NULL);
 	json_key(&j, "data");
 	json_open_array(&j);
-	for (int round = 0; more && ask.limit && round < GET_TWO_ROUNDS; round++) {
-		int code = leasing_claim(handler_leasing(r), c, &ask, &batch, &err);
-
-		if (code != OK) {
-			handler_store_error(r, "get two", code, &err);
-			return HANDLED_DONE;
-		}
-		write_leased(&j, &batch);
-		ask.limit -= (uint32_t)batch.n;
-		more = batch.more;
-		claim_batch_release(&batch);
+	/* With RETRY_PACING=free those that came back wait elsewhere, and for nobody else where nothing else sends. */
+	if (!code && !ask.skip && profile_context(r)->cfg->retry_pacing == CONFIG_PACING_FREE) {
+		ask.source = LEASE_RETRIES;
+		ask.when_stopped = true;
+		code = fetch(r, c, &ask, &j, &err);
+	}
+	ask.source = LEASE_BEAT;
+	ask.when_stopped = false;
+	ask.unpaced = true;
+	if (!code)
+		code = fetch(r, c, &ask, &j, &err);
+	if (code) {
+		handler_store_error(r, "get two", code, &err);
+		return HANDLED_DONE;
 	}
 	json_end(&j);
 	json_end(&j);
@@ -185,19 +225,22 @@ static enum handled commit(struct request *r, struct store_session *c)
 	struct settle_result result;
 	struct settlement s;
 	struct message m;
+	usec_t now = 0;
 	int64_t id;
 	int code;
 
 	if (!message_id_parse(r->path_text, r->path_text_len, &id))
 		return answer_message(r, 500, 0, no_commit);
 	code = store_get(c, id, &r->arena, &m, &err);
+	if (code == OK && !m.started_at) /* nobody has fetched it */
+		code = store_now(c, &now, &err);
 	if (code == OK) {
 		s = (struct settlement){
 			.id = id,
 			.fence = MAX_OF(m.fence, 1),
 			.attempt = MAX_OF(m.attempts, 1),
 			.verdict = VERDICT_SENT,
-			.started_at = m.started_at,
+			.started_at = m.started_at ? m.started_at : now,
 		};
 		code = leasing_settle(handler_leasing(r), c, &s, 1, &result, &err);
 	}

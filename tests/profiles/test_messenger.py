@@ -130,8 +130,40 @@ def test_consumers_never_get_the_same_message_and_skip_none(services):
     assert statuses(api) == {"sent": 60}
 
 
-def test_what_is_fetched_and_not_committed_comes_back(services):
-    api, _, _ = services(LEASE_DURATION="12s", WEBHOOK_TIMEOUT_SECONDS=1)
+@pytest.mark.parametrize("commits", ["at once", "later"])
+def test_a_consumer_that_goes_on_by_offset_skips_none(services, commits):
+    """As the original's job did, over a list that its own commits made shorter."""
+    api, _, _ = services()
+    ids = fill(api, 11)
+    seen = []
+    for offset in range(0, 12, 2):
+        two = [m["id"] for m in get(api, f"/api/messenger/get-two?offset={offset}")["data"]]
+        seen += two
+        for id in two if commits == "at once" else ():
+            api.api.request("PUT", f"/api/messenger/commit/{id}", key=None)
+    assert seen == ids
+    assert get(api, "/api/messenger/get-two?offset=12")["data"] == []
+
+
+def test_a_commit_without_a_fetch_is_an_attempt(services):
+    api, _, _ = services()
+    (id,) = fill(api, 1)
+    assert api.api.request("PUT", f"/api/messenger/commit/{id}", key=None).status == 200
+    assert statuses(api) == {"sent": 1}
+    api.stop()
+    other = h.Herald(api.dir, SERVER_PORT=h.free_port(), DATABASE_URL=api.env["DATABASE_URL"], ROLE="api")
+    try:
+        other.start()
+        (attempt,) = other.attempts(id)
+        assert attempt["status"] == "sent" and attempt["startedAt"]
+        other.stop()
+    finally:
+        other.cleanup()
+
+
+@pytest.mark.parametrize("pacing", ["shared", "free"])
+def test_what_is_fetched_and_not_committed_comes_back(services, pacing):
+    api, _, _ = services(LEASE_DURATION="12s", WEBHOOK_TIMEOUT_SECONDS=1, RETRY_PACING=pacing)
     ids = fill(api, 3)
     assert [m["id"] for m in get(api, "/api/messenger/get-two?offset=1")["data"]] == ids[1:]
     assert [m["id"] for m in get(api, "/api/messenger/get-two?offset=-1")["data"]] == ids[:1]
