@@ -352,7 +352,7 @@ static void log_ready(const struct server *s)
 
 	url_redact(&database, s->messages_at, strlen(s->messages_at));
 	url_redact(&webhook, cfg->webhook_url, strlen(cfg->webhook_url));
-	log_info("herald is ready", kv_str("version", HERALD_VERSION), kv_str("api", http_url(s->http)),
+	log_info("herald is ready", kv_str("version", HERALD_VERSION), kv_str("api", http_url(s->http, 0)),
 	         kv_str("database", database.data), kv_str("webhook", webhook.data),
 	         kv_str("node", cfg->node_id), kv_str("profile", *cfg->profile ? cfg->profile : NULL),
 	         kv_int("pid", getpid()));

@@ -17,6 +17,7 @@
 #include "log.h"
 
 #define THREADS_MAX 64
+#define ASIDE_THREADS 8
 
 static size_t thread_count(unsigned asked)
 {
@@ -58,7 +59,7 @@ static int open_threads(struct http *h, const struct http_options *o, struct err
 	for (size_t l = 0; l < MAX_OF(listeners, 1); l++) {
 		struct listening *at = &h->listening[l];
 
-		code = listen_open(h->o.host, listeners ? o->listeners[l].port : o->port, fds, each, &at->port, at->url,
+		code = listen_open(h->o.host, listeners ? o->listeners[l].port : o->port, fds, each, at->url,
 		                   sizeof(at->url), err);
 		if (code != OK)
 			return code;
@@ -89,6 +90,14 @@ static void collect_routes(struct http *h, const struct http_options *o)
 	route_table_add(&h->routes, &(struct route_source){.rows = routes, .n = route_count, .listeners = ~0U});
 }
 
+static bool waits_aside(const struct route_table *t)
+{
+	for (size_t i = 0; i < t->n; i++)
+		if (t->rows[i].place == PLACE_ASIDE)
+			return true;
+	return false;
+}
+
 int http_open(struct http **ret, const struct http_options *options, struct error *err)
 {
 	struct http *h = xcalloc(1, sizeof(*h));
@@ -99,7 +108,8 @@ int http_open(struct http **ret, const struct http_options *options, struct erro
 	http_openapi(&h->openapi, h->o.version);
 	collect_routes(h, options);
 	observe_init(&h->observe, h->o.metrics, &h->routes);
-	workers_init(&h->workers, h, h->o.workers);
+	workers_init(&h->workers, h, h->o.workers, false);
+	workers_init(&h->aside, h, waits_aside(&h->routes) ? ASIDE_THREADS : 0, true);
 	code = site_init(&h->site, options->allowed_hosts ? options->allowed_hosts : "", h->o.host, err);
 	if (code == OK)
 		code = keyring_init(&h->keys[ACCESS_MESSAGES], options->messages_keys, err);
@@ -119,6 +129,8 @@ int http_start(struct http *h, struct error *err)
 {
 	int code = workers_start(&h->workers, err);
 
+	if (code == OK)
+		code = workers_start(&h->aside, err);
 	for (size_t i = 0; i < h->thread_count && code == OK; i++)
 		code = api_thread_start(&h->threads[i], err);
 	if (code != OK)
@@ -129,17 +141,7 @@ int http_start(struct http *h, struct error *err)
 	return OK;
 }
 
-int http_port(const struct http *h)
-{
-	return h->listening[0].port;
-}
-
-const char *http_url(const struct http *h)
-{
-	return h->listening[0].url;
-}
-
-const char *http_listener_url(const struct http *h, size_t listener)
+const char *http_url(const struct http *h, size_t listener)
 {
 	return h->listening[listener].url;
 }
@@ -165,6 +167,7 @@ size_t http_finish(struct http *h, usec_t timeout)
 	for (size_t i = 0; i < h->thread_count; i++)
 		unanswered += api_thread_join(&h->threads[i]);
 	workers_stop(&h->workers);
+	workers_stop(&h->aside);
 	return unanswered;
 }
 
@@ -177,6 +180,7 @@ void http_close(struct http *h)
 		api_thread_release(&h->threads[i]);
 	free(h->threads);
 	workers_release(&h->workers);
+	workers_release(&h->aside);
 	observe_release(&h->observe);
 	route_table_release(&h->routes);
 	site_release(&h->site);

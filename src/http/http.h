@@ -54,7 +54,7 @@ struct explain_rules {
 struct http_options {
 	const char *host;          /* address or name to listen on; every address it stands for is tried,
 	                            * the first that can be bound is taken */
-	int port;                  /* 0: any free one, see http_port(); when there are no listeners */
+	int port;                  /* 0: any free one, see http_url(); when there are no listeners */
 	const struct http_listener *listeners; /* used by http_open() alone */
 	size_t listeners_n;        /* 0: one, with herald's routes alone */
 	const void *profile;       /* for the handlers of those routes: handler_profile() */
@@ -93,12 +93,9 @@ must_check int http_open(struct http **ret, const struct http_options *options, 
 /* Starts all threads: from here on requests are answered. ERR_TRANSIENT: no thread or descriptor left. */
 must_check int http_start(struct http *h, struct error *err);
 
-/* The port bound, of the first listener; from http_open() on. */
-int http_port(const struct http *h);
-/* "http://127.0.0.1:8080", an IPv6 address in brackets; from http_open() on, until http_close(). */
-const char *http_url(const struct http *h);
-/* The same of any listener. */
-const char *http_listener_url(const struct http *h, size_t listener);
+/* "http://127.0.0.1:8080", an IPv6 address in brackets; from http_open() on, until http_close(). Without listeners in
+ * the options it is number 0. */
+const char *http_url(const struct http *h, size_t listener);
 
 /* Closes the listening sockets and makes /readyz answer 503. Requests in progress go on; each answer from
  * here on closes its connection. Returns at once. */

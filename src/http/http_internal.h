@@ -33,14 +33,13 @@ struct http {
 
 	size_t listener_count;
 	struct listening {
-		int port;
 		char url[256];
 		bool loopback;
 	} listening[HTTP_LISTENERS_MAX];
 
 	size_t thread_count; /* of all listeners */
 	struct api_thread *threads; /* array */
-	struct workers workers;
+	struct workers workers, aside;
 
 	size_t body_budget;             /* bytes that all large bodies together may hold */
 	_Atomic size_t body_bytes;      /* what they hold */

@@ -93,23 +93,20 @@ static int open_address(const struct addrinfo *info, int port, int *fds, size_t 
 	return 0;
 }
 
-static void describe(const union address *a, int *ret_port, char *url, size_t url_size)
+static void describe(const union address *a, char *url, size_t url_size)
 {
 	char text[INET6_ADDRSTRLEN] = "";
 
 	if (a->sa.sa_family == AF_INET6) {
-		*ret_port = ntohs(a->in6.sin6_port);
 		inet_ntop(AF_INET6, &a->in6.sin6_addr, text, sizeof(text));
-		snprintf(url, url_size, "http://[%s]:%d", text, *ret_port);
+		snprintf(url, url_size, "http://[%s]:%d", text, ntohs(a->in6.sin6_port));
 	} else {
-		*ret_port = ntohs(a->in.sin_port);
 		inet_ntop(AF_INET, &a->in.sin_addr, text, sizeof(text));
-		snprintf(url, url_size, "http://%s:%d", text, *ret_port);
+		snprintf(url, url_size, "http://%s:%d", text, ntohs(a->in.sin_port));
 	}
 }
 
-int listen_open(const char *host, int port, int *fds, size_t n, int *ret_port, char *url, size_t url_size,
-                struct error *err)
+int listen_open(const char *host, int port, int *fds, size_t n, char *url, size_t url_size, struct error *err)
 {
 	const struct addrinfo hints = {
 		.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
@@ -125,7 +122,7 @@ int listen_open(const char *host, int port, int *fds, size_t n, int *ret_port, c
 	for (const struct addrinfo *i = list; i; i = i->ai_next) {
 		if (open_address(i, port, fds, n, &bound) == 0) {
 			freeaddrinfo(list);
-			describe(&bound, ret_port, url, url_size);
+			describe(&bound, url, url_size);
 			return OK;
 		}
 		saved = errno;

@@ -7,9 +7,9 @@
 
 #include "error.h"
 
-/* Binds n sockets (non-blocking, close-on-exec) and listens. fds: n places, all -1 unless OK. *ret_port: the
- * port bound. url: "http://HOST:PORT". ERR_CONFIG. */
-must_check int listen_open(const char *host, int port, int *fds, size_t n, int *ret_port, char *url,
-                           size_t url_size, struct error *err);
+/* Binds n sockets (non-blocking, close-on-exec) and listens. fds: n places, all -1 unless OK. url:
+ * "http://HOST:PORT" with the port bound. ERR_CONFIG. */
+must_check int listen_open(const char *host, int port, int *fds, size_t n, char *url, size_t url_size,
+                           struct error *err);
 
 #endif

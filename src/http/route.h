@@ -31,7 +31,12 @@ const char *method_name(enum method m); /* "GET", …, "other" */
 enum access { ACCESS_OPEN, ACCESS_MESSAGES, ACCESS_SCHEDULER, ACCESS_EITHER };
 #define ACCESS_COUNT 4 /* keyrings: EITHER has none of its own */
 enum body_kind { BODY_NONE, BODY_JSON, BODY_OPTIONAL_JSON, BODY_BATCH, BODY_LARGE_JSON };
-enum place { PLACE_INLINE, PLACE_WORKER, PLACE_ANYWAY };
+enum place {
+	PLACE_INLINE, /* on the API thread: must not wait for anything */
+	PLACE_WORKER, /* with a session of the store */
+	PLACE_ANYWAY, /* the same, also when the store is away */
+	PLACE_ASIDE,  /* on a thread that may wait for another server, some seconds at most: shutdown waits for it */
+};
 
 /* What a handler leaves behind. */
 enum handled {
@@ -39,7 +44,7 @@ enum handled {
 	HANDLED_LATER, /* someone else has the request now and will call request_answered() */
 };
 
-/* c: NULL for PLACE_INLINE, and for PLACE_ANYWAY when the store is away. */
+/* c: NULL for PLACE_INLINE and PLACE_ASIDE, and for PLACE_ANYWAY when the store is away. */
 typedef enum handled handler_fn(struct request *r, struct store_session *c);
 
 /* Puts an error that herald itself has answered with (a wrong key, a body too large, the store away, …) into the

@@ -11,6 +11,7 @@
 #include "thread.h"
 
 #define WAITING_PER_WORKER 64
+#define WAITING_PER_ASIDE 1 /* they may be at one for seconds */
 #define REOPEN_AFTER USEC_PER_SEC
 
 struct session {
@@ -19,10 +20,10 @@ struct session {
 	bool reported; /* that it is away; one line per outage and worker */
 };
 
-void workers_init(struct workers *w, struct http *h, size_t n)
+void workers_init(struct workers *w, struct http *h, size_t n, bool aside)
 {
-	*w = (struct workers){.http = h, .n = n, .threads = xcalloc(n, sizeof(*w->threads))};
-	queue_init(&w->jobs, n * WAITING_PER_WORKER, false);
+	*w = (struct workers){.http = h, .n = n, .aside = aside, .threads = xcalloc(n, sizeof(*w->threads))};
+	queue_init(&w->jobs, n * (aside ? WAITING_PER_ASIDE : WAITING_PER_WORKER), false);
 }
 
 static void session_open(struct session *s, struct store *store)
@@ -56,8 +57,9 @@ static void session_check(struct session *s)
 
 static void serve(struct session *s, struct request *r)
 {
-	session_open(s, r->http->o.store);
-	if (!s->c && r->route->place != PLACE_ANYWAY) {
+	if (r->route->place != PLACE_ASIDE)
+		session_open(s, r->http->o.store);
+	if (!s->c && r->route->place == PLACE_WORKER) {
 		answer_error(&r->answer, API_STORE_DOWN);
 		request_answered(r);
 		return;
@@ -91,7 +93,7 @@ int workers_start(struct workers *w, struct error *err)
 		char name[16];
 		int code;
 
-		snprintf(name, sizeof(name), "api-worker-%u", (unsigned)(w->started % 100));
+		snprintf(name, sizeof(name), "api-%s-%u", w->aside ? "aside" : "worker", (unsigned)(w->started % 100));
 		code = thread_start(&w->threads[w->started], name, work, w, err);
 		if (code != OK)
 			return code;

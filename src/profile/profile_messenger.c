@@ -253,7 +253,7 @@ static enum handled commit(struct request *r, struct store_session *c)
 	return answer_data(r, "succeeded");
 }
 
-static enum handled toggle(struct request *r, struct store_session *c maybe_unused)
+static enum handled toggle_job(struct request *r, struct store_session *c maybe_unused)
 {
 	struct buf command cleanup(buf_release) = BUF_INIT;
 	const char *path = NULL;
@@ -264,12 +264,12 @@ static enum handled toggle(struct request *r, struct store_session *c maybe_unus
 		path = "/job-scheduler/messenger/stop";
 	if (!path)
 		return answer_message(r, 400, 0, "Invalid command. Use 'start' or 'stop'.");
-	return toggle_begin(r, path);
+	return toggle(r, path);
 }
 
 static const struct route api_rows[] = {
-	PROFILE_ROUTE(GET, "/api/messenger/messenger-job-toggle", toggle, SCHEDULER, NONE, INLINE, "toggleJob", "Messenger",
-	              "Start or stop the job", "Command", NULL, 200, "Done", "400 431 500 503"),
+	PROFILE_ROUTE(GET, "/api/messenger/messenger-job-toggle", toggle_job, SCHEDULER, NONE, ASIDE, "toggleJob",
+	              "Messenger", "Start or stop the job", "Command", NULL, 200, "Done", "400 431 500 503"),
 	PROFILE_ROUTE(GET, "/api/messenger/", list, MESSAGES, NONE, WORKER, "listMessages", "Messenger",
 	              "List all messages, newest first", "Limit Offset", NULL, 200, "Messages", "400 431 500 503"),
 	PROFILE_ROUTE(GET, "/api/messenger", list, MESSAGES, NONE, WORKER, "listMessagesToo", "Messenger",

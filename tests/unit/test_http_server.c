@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -175,16 +176,30 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static int dial(const struct server *s)
+static int port_of(const struct http *h, size_t listener)
+{
+	const char *port = strrchr(http_url(h, listener), ':') + 1;
+	int64_t number = 0;
+
+	assert_true(text_to_i64(port, strlen(port), 1, 65535, &number));
+	return (int)number;
+}
+
+static int dial_listener(const struct http *h, size_t listener)
 {
 	struct sockaddr_in a = {.sin_family = AF_INET,
-	                        .sin_port = htons((uint16_t)http_port(s->http)),
+	                        .sin_port = htons((uint16_t)port_of(h, listener)),
 	                        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	assert_true(fd >= 0);
 	assert_int_equal(connect(fd, (const struct sockaddr *)&a, sizeof(a)), 0);
 	return fd;
+}
+
+static int dial(const struct server *s)
+{
+	return dial_listener(s->http, 0);
 }
 
 static void ask(int fd, const char *method, const char *path, const char *body)
@@ -244,7 +259,7 @@ static void two_servers_do_not_share_a_port(void **state)
 	struct http *other;
 
 	o.metrics = m;
-	o.port = http_port(s->http);
+	o.port = port_of(s->http, 0);
 	assert_int_equal(http_open(&other, &o, &err), ERR_CONFIG);
 	assert_non_null(strstr(err.text, "the port is in use"));
 	o.host = "256.0.0.1.invalid";
@@ -252,7 +267,7 @@ static void two_servers_do_not_share_a_port(void **state)
 	assert_int_equal(http_open(&other, &o, &err), ERR_CONFIG);
 	o.host = "::1";
 	if (http_open(&other, &o, &err) == OK) { /* where the machine has IPv6 */
-		assert_true(strncmp(http_url(other), "http://[::1]:", 13) == 0);
+		assert_true(strncmp(http_url(other, 0), "http://[::1]:", 13) == 0);
 		http_close(other);
 	}
 	metrics_free(m);
@@ -280,6 +295,18 @@ static enum handled say_path(struct request *r, struct store_session *c)
 	return HANDLED_DONE;
 }
 
+static struct gate aside_gate = GATE_INIT;
+static atomic_int aside_ended;
+
+static enum handled wait_aside(struct request *r, struct store_session *c)
+{
+	assert_null(c);
+	gate_pass(&aside_gate);
+	answer_text(&r->answer, 200, "waited");
+	atomic_fetch_add(&aside_ended, 1);
+	return HANDLED_DONE;
+}
+
 static void shout(struct answer *a, int status, const char *text)
 {
 	a->status = status == 503 ? 500 : status;
@@ -289,6 +316,7 @@ static void shout(struct answer *a, int status, const char *text)
 static const struct route first_rows[] = {
 	{.method = METHOD_GET, .pattern = "/say", .handle = say_param, .place = PLACE_INLINE},
 	{.method = METHOD_PUT, .pattern = "/put/{what}", .handle = say_path, .place = PLACE_WORKER},
+	{.method = METHOD_GET, .pattern = "/wait", .handle = wait_aside, .place = PLACE_ASIDE},
 };
 static const struct route second_rows[] = {
 	{.method = METHOD_GET, .pattern = "/closed", .handle = say_param, .access = ACCESS_SCHEDULER},
@@ -296,7 +324,7 @@ static const struct route second_rows[] = {
 
 static struct http *open_two_listeners(const struct server *s, struct metrics *m)
 {
-	const struct route_source first = {.rows = first_rows, .n = 2, .cors = true, .shape_error = shout};
+	const struct route_source first = {.rows = first_rows, .n = ARRAY_SIZE(first_rows), .cors = true, .shape_error = shout};
 	const struct route_source second = {.rows = second_rows, .n = 1, .open = true};
 	const struct http_listener listeners[] = {{.routes = &first, .routes_n = 1}, {.routes = &second, .routes_n = 1}};
 	struct http_options o = options_of(s);
@@ -312,16 +340,10 @@ static struct http *open_two_listeners(const struct server *s, struct metrics *m
 	return h;
 }
 
-static int ask_port(const char *url, const char *method, const char *path, struct buf *ret)
+static int ask_listener(const struct http *h, size_t listener, const char *method, const char *path, struct buf *ret)
 {
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), status;
-	const char *port = strrchr(url, ':') + 1;
-	int64_t number;
+	int fd = dial_listener(h, listener), status;
 
-	assert_true(text_to_i64(port, strlen(port), 1, 65535, &number));
-	a.sin_port = htons((uint16_t)number);
-	assert_int_equal(connect(fd, (const struct sockaddr *)&a, sizeof(a)), 0);
 	ask(fd, method, path, NULL);
 	status = answer(fd, ret);
 	close(fd);
@@ -333,28 +355,26 @@ static void listeners_have_their_own_routes(void **state)
 	struct server *s = *state;
 	struct metrics *m = metrics_new();
 	struct http *h = open_two_listeners(s, m);
-	const char *first = http_listener_url(h, 0), *second = http_listener_url(h, 1);
 	struct buf text = BUF_INIT;
 
-	assert_string_equal(first, http_url(h));
-	assert_string_not_equal(first, second);
-	assert_int_equal(ask_port(first, "GET", "/say?a=1&what=two+%2B%20three&what=x", &text), 200);
+	assert_string_not_equal(http_url(h, 0), http_url(h, 1));
+	assert_int_equal(ask_listener(h, 0, "GET", "/say?a=1&what=two+%2B%20three&what=x", &text), 200);
 	assert_non_null(strstr(text.data, "Content-Type: text/plain; charset=utf-8\r\n"));
 	assert_non_null(strstr(text.data, "Access-Control-Allow-Origin: *\r\n"));
 	assert_non_null(strstr(text.data, "\r\n\r\ntwo + three"));
-	assert_int_equal(ask_port(first, "GET", "/say?whatever=1", &text), 400);
+	assert_int_equal(ask_listener(h, 0, "GET", "/say?whatever=1", &text), 400);
 	assert_non_null(strstr(text.data, "\r\n\r\nnothing said"));
-	assert_int_equal(ask_port(first, "OPTIONS", "/put/x", &text), 204);
+	assert_int_equal(ask_listener(h, 0, "OPTIONS", "/put/x", &text), 204);
 	assert_non_null(strstr(text.data, "Access-Control-Allow-Methods: PUT, OPTIONS\r\n"));
-	assert_int_equal(ask_port(first, "PUT", "/put/a-b", &text), 200);
+	assert_int_equal(ask_listener(h, 0, "PUT", "/put/a-b", &text), 200);
 	assert_non_null(strstr(text.data, "\r\n\r\na-b"));
-	assert_int_equal(ask_port(second, "GET", "/say", &text), 404);
-	assert_int_equal(ask_port(first, "GET", "/closed", &text), 404);
+	assert_int_equal(ask_listener(h, 1, "GET", "/say", &text), 404);
+	assert_int_equal(ask_listener(h, 0, "GET", "/closed", &text), 404);
 	/* Nobody is asked for a key there, and herald's own routes ask as ever. */
-	assert_int_equal(ask_port(second, "GET", "/closed", &text), 400);
+	assert_int_equal(ask_listener(h, 1, "GET", "/closed", &text), 400);
 	assert_null(strstr(text.data, "Access-Control"));
-	assert_int_equal(ask_port(second, "GET", "/api/v1/nodes", &text), 500);
-	assert_int_equal(ask_port(first, "GET", "/livez", &text), 200);
+	assert_int_equal(ask_listener(h, 1, "GET", "/api/v1/nodes", &text), 500);
+	assert_int_equal(ask_listener(h, 0, "GET", "/livez", &text), 200);
 	http_close(h);
 	metrics_free(m);
 	buf_release(&text);
@@ -369,10 +389,86 @@ static void heralds_own_errors_take_the_systems_shape(void **state)
 
 	atomic_store(&store_away, true);
 	h = open_two_listeners(s, m);
-	assert_int_equal(ask_port(http_url(h), "PUT", "/put/x", &text), 500);
+	assert_int_equal(ask_listener(h, 0, "PUT", "/put/x", &text), 500);
 	assert_non_null(strstr(text.data, "<503 "));
 	atomic_store(&store_away, false);
 	http_close(h);
+	metrics_free(m);
+	buf_release(&text);
+}
+
+/* They need no worker, and keep none from working; too many are told. */
+static void some_wait_aside(void **state)
+{
+	enum { N = 30, AT_ONCE = 8, TAKEN = 2 * AT_ONCE }; /* as many wait as are at one */
+	struct server *s = *state;
+	struct metrics *m = metrics_new();
+	struct http *h = open_two_listeners(s, m);
+	struct buf text = BUF_INIT;
+	struct pollfd fds[N];
+	int waited = 0, refused = 0;
+
+	gate_set(&aside_gate, true);
+	for (int i = 0; i < N; i++) {
+		fds[i] = (struct pollfd){.fd = dial_listener(h, 0), .events = POLLIN};
+		ask(fds[i].fd, "GET", "/wait", NULL);
+		gate_await(&aside_gate, MIN_OF(i + 1, AT_ONCE));
+	}
+	while (refused < N - TAKEN) {
+		assert_true(poll(fds, N, 10000) > 0);
+		for (int i = 0; i < N; i++) {
+			if (!fds[i].revents)
+				continue;
+			assert_int_equal(answer(fds[i].fd, &text), 500);
+			assert_non_null(strstr(text.data, "<503 "));
+			close(fds[i].fd);
+			fds[i].fd = -1;
+			refused++;
+		}
+	}
+	assert_int_equal(ask_listener(h, 0, "PUT", "/put/meanwhile", &text), 200);
+	gate_set(&aside_gate, false);
+	for (int i = 0; i < N; i++) {
+		if (fds[i].fd < 0)
+			continue;
+		waited += answer(fds[i].fd, &text) == 200;
+		close(fds[i].fd);
+	}
+	assert_int_equal(waited, TAKEN);
+	http_close(h);
+	metrics_free(m);
+	buf_release(&text);
+}
+
+static void *open_gate_later(void *gate)
+{
+	usleep(300 * 1000);
+	gate_set(gate, false);
+	return NULL;
+}
+
+/* Whoever is cut off aside is still waited for: nothing of it outlives the server. */
+static void shutdown_waits_for_those_aside(void **state)
+{
+	struct server *s = *state;
+	struct metrics *m = metrics_new();
+	struct http *h = open_two_listeners(s, m);
+	struct buf text = BUF_INIT;
+	struct error err = ERROR_INIT;
+	pthread_t opener;
+	int fd = dial_listener(h, 0);
+
+	atomic_store(&aside_ended, 0);
+	gate_set(&aside_gate, true);
+	ask(fd, "GET", "/wait", NULL);
+	gate_await(&aside_gate, 1);
+	assert_int_equal(thread_start(&opener, "opener", open_gate_later, &aside_gate, &err), OK);
+	assert_int_equal(http_finish(h, 0), 1);
+	assert_int_equal(atomic_load(&aside_ended), 1);
+	http_close(h);
+	thread_join(opener);
+	assert_int_equal(answer(fd, &text), 0);
+	close(fd);
 	metrics_free(m);
 	buf_release(&text);
 }
@@ -544,14 +640,6 @@ static void client_that_resets_is_forgotten(void **state)
 	buf_release(&text);
 }
 
-static void *open_gates_later(void *arg)
-{
-	(void)arg;
-	usleep(300 * 1000);
-	gate_set(&get_gate, false);
-	return NULL;
-}
-
 /* Requests that the store holds are cut off at the limit, and come back to nobody without harm. */
 static void shutdown_cuts_off_what_hangs(void **state)
 {
@@ -571,7 +659,7 @@ static void shutdown_cuts_off_what_hangs(void **state)
 	gate_await(&get_gate, 1);
 	gate_await(&insert_gate, 1);
 	/* A worker cannot be torn out of a call: its end is waited for. */
-	assert_int_equal(thread_start(&opener, "opener", open_gates_later, NULL, &err), OK);
+	assert_int_equal(thread_start(&opener, "opener", open_gate_later, &get_gate, &err), OK);
 	assert_int_equal(http_finish(s->http, 50 * USEC_PER_MSEC), 2);
 	thread_join(opener);
 	assert_int_equal(answer(get, &text), 0);
@@ -598,7 +686,7 @@ static void shutdown_waits_for_what_is_in_progress(void **state)
 	ask(get, "GET", "/api/v1/messages/1", NULL);
 	gate_await(&get_gate, 1);
 	http_stop_accepting(s->http);
-	assert_int_equal(thread_start(&opener, "opener", open_gates_later, NULL, &err), OK);
+	assert_int_equal(thread_start(&opener, "opener", open_gate_later, &get_gate, &err), OK);
 	assert_int_equal(http_finish(s->http, 10 * USEC_PER_SEC), 0);
 	thread_join(opener);
 	assert_int_equal(answer(get, &text), 200);
@@ -613,6 +701,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(two_servers_do_not_share_a_port, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(listeners_have_their_own_routes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(heralds_own_errors_take_the_systems_shape, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(some_wait_aside, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(shutdown_waits_for_those_aside, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(full_writer_is_told, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(busy_workers_are_told, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(store_goes_and_comes_back, set_up, tear_down),
