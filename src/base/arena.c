@@ -95,6 +95,17 @@ char *arena_strdup(struct arena *a, const char *s)
 	return s ? arena_strndup(a, s, strlen(s)) : NULL;
 }
 
+/* An array has room for as many items as the next power of two. */
+void *arena_grow(struct arena *a, void *items, size_t n, size_t size)
+{
+	void *grown;
+
+	if (n & (n - 1))
+		return items;
+	grown = arena_calloc(a, n ? 2 * n : 1, size);
+	return n ? memcpy(grown, items, n * size) : grown;
+}
+
 void arena_clear(struct arena *a)
 {
 	struct arena_chunk *c, *next;

@@ -20,6 +20,8 @@ void *arena_alloc(struct arena *a, size_t size);                      /* uniniti
 void *arena_calloc(struct arena *a, size_t n, size_t size);           /* zeroed; aborts on overflow */
 char *arena_strndup(struct arena *a, const char *s, size_t len);      /* len bytes and a NUL */
 char *arena_strdup(struct arena *a, const char *s);                   /* NULL stays NULL */
+/* Room for one more item behind n items of an array that is built one by one: the array, moved now and then. */
+void *arena_grow(struct arena *a, void *items, size_t n, size_t size);
 void arena_clear(struct arena *a);   /* drops all pieces, keeps one chunk for reuse */
 void arena_release(struct arena *a); /* frees all; the arena is empty and usable again */
 

@@ -358,13 +358,21 @@ int store_get(struct store_session *c, int64_t id, struct arena *arena, struct m
 int store_list(struct store_session *c, const struct list_query *q, struct message_page *ret,
                struct error *err)
 {
+	struct message_page page = {.n = 0};
+	int rc;
+
 	if (q->status < -1 || q->status >= MESSAGE_STATUS_COUNT)
 		return refuse(err, "there is no such status");
 	if (q->limit < 1 || q->limit > 1000)
 		return refuse(err, "a page has 1 to 1000 messages");
 	if (q->offset > INT64_MAX)
 		return refuse(err, "the offset is too large");
-	return CALL(c, OP_LIST, err, list, q, ret);
+	rc = CALL(c, OP_LIST, err, list, q, &page);
+	if (rc)
+		message_page_release(&page);
+	else
+		*ret = page;
+	return rc;
 }
 
 void message_page_release(struct message_page *p)
@@ -387,7 +395,14 @@ int store_ahead(struct store_session *c, const struct ahead_query *q, uint32_t *
 
 int store_attempts(struct store_session *c, int64_t id, struct attempt_page *ret, struct error *err)
 {
-	return CALL(c, OP_ATTEMPTS, err, attempts, id, ret);
+	struct attempt_page page = {.n = 0};
+	int rc = CALL(c, OP_ATTEMPTS, err, attempts, id, &page);
+
+	if (rc)
+		attempt_page_release(&page);
+	else
+		*ret = page;
+	return rc;
 }
 
 void attempt_page_release(struct attempt_page *p)
@@ -449,11 +464,19 @@ int store_scheduler_change(struct store_session *c, const struct scheduler_chang
 int store_runs(struct store_session *c, int64_t before, uint64_t offset, uint32_t limit,
                struct run_page *ret, struct error *err)
 {
+	struct run_page page = {.n = 0};
+	int rc;
+
 	if (limit < 1 || limit > 1000)
 		return refuse(err, "a page has 1 to 1000 runs");
 	if (offset > INT64_MAX)
 		return refuse(err, "the offset is too large");
-	return CALL(c, OP_RUNS, err, runs, before, offset, limit, ret);
+	rc = CALL(c, OP_RUNS, err, runs, before, offset, limit, &page);
+	if (rc)
+		run_page_release(&page);
+	else
+		*ret = page;
+	return rc;
 }
 
 void run_page_release(struct run_page *p)
@@ -465,11 +488,19 @@ void run_page_release(struct run_page *p)
 int store_jobs(struct store_session *c, int64_t before, uint64_t offset, uint32_t limit,
                struct job_page *ret, struct error *err)
 {
+	struct job_page page = {.n = 0};
+	int rc;
+
 	if (limit < 1 || limit > 1000)
 		return refuse(err, "a page has 1 to 1000 jobs");
 	if (offset > INT64_MAX)
 		return refuse(err, "the offset is too large");
-	return CALL(c, OP_RUNS, err, jobs, before, offset, limit, ret);
+	rc = CALL(c, OP_RUNS, err, jobs, before, offset, limit, &page);
+	if (rc)
+		job_page_release(&page);
+	else
+		*ret = page;
+	return rc;
 }
 
 void job_page_release(struct job_page *p)
@@ -506,11 +537,17 @@ static int compare_nodes(const void *a, const void *b)
 /* Sorted here, since databases differ in how they compare texts. */
 int store_nodes(struct store_session *c, struct node_page *ret, struct error *err)
 {
-	int rc = CALL(c, OP_NODES, err, nodes, ret);
+	struct node_page page = {.n = 0};
+	int rc = CALL(c, OP_NODES, err, nodes, &page);
 
-	if (!rc && ret->n)
-		qsort(ret->items, ret->n, sizeof(*ret->items), compare_nodes);
-	return rc;
+	if (rc) {
+		node_page_release(&page);
+		return rc;
+	}
+	if (page.n)
+		qsort(page.items, page.n, sizeof(*page.items), compare_nodes);
+	*ret = page;
+	return OK;
 }
 
 void node_page_release(struct node_page *p)

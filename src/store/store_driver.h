@@ -1,7 +1,8 @@
 /*
  * What a driver implements; private to this folder. Each verb does what store.h says of the function of
  * its name. The front door (store.c) has checked the arguments before; err is never NULL, and a verb
- * that returns an error has set it. Outputs are written on success only.
+ * that returns an error has set it. Outputs are written on success only, but for pages: a verb is given an empty
+ * one to fill, and the front door releases it after an error.
  *
  * A new driver: copy store_memory.c's outline, implement the verbs, name it in registry.c, pass
  * tests/contract. The decisions that all drivers share are in store_rules.h.

@@ -17,8 +17,7 @@
 #include <mysql.h>
 
 #include "buf.h"
-#include "store_driver.h"
-#include "store_rules.h"
+#include "store_sql.h"
 
 /* --- store_mysql_url.c: mysql://USER:PASSWORD@HOST[:PORT][,HOST…]/DATABASE?PARAMETERS -------------------- */
 
@@ -135,12 +134,24 @@ static inline int64_t my_int(const struct my_row *r, unsigned col)
 /* Copies a column into the arena; NULL stays NULL. */
 const char *my_text(const struct my_row *r, unsigned col, struct arena *arena);
 
+/* The same, row by row. */
+struct my_rows {
+	struct sql_rows sql;
+	const struct my_batch *b;
+	size_t reply;
+	struct my_row row;
+};
+struct my_rows my_rows(const struct my_batch *b, size_t reply);
+
 /* Appends a string literal, or NULL. */
 void my_quote(struct my_session *s, struct buf *sql, const char *text, size_t len);
 static inline void my_quote_text(struct my_session *s, struct buf *sql, const char *text)
 {
 	my_quote(s, sql, text, text ? strlen(text) : 0);
 }
+
+/* Appends them, with commas in between. */
+void my_numbers(struct buf *sql, const int64_t *numbers, size_t n);
 
 /* The server's clock as usec_t. SYSDATE(), since NOW() is when the statement began, not when it got its lock. */
 #define MY_NOW "CAST(UNIX_TIMESTAMP(SYSDATE(6))*1000000 AS SIGNED)"
@@ -165,13 +176,12 @@ void my_totals_add(struct my_session *s, struct my_batch *b, const struct my_tot
 /* Id of the owner's name, made when new. Not within a transaction. */
 int my_owner(struct my_session *s, const char *owner, int64_t *ret, struct error *err);
 
-/* The scheduler's row, without the figures that are kept elsewhere. */
-#define MY_SCHEDULER                                                                               \
-	"SELECT running,beat_interval,batch,beat_at,epoch,remaining,failure_rate,last_alert_at,"   \
-	"config_interval,config_batch,not_before,job FROM herald_scheduler WHERE one=1"
+#define MY_SCHEDULER "SELECT " SQL_SCHEDULER_COLUMNS " FROM herald_scheduler WHERE one=1"
 /* ERR_NOT_FOUND before store_scheduler_init(). */
 int my_scheduler_row(const struct my_batch *b, size_t reply, struct scheduler_row *ret,
                      struct error *err);
+/* how: "UPDATE", "INSERT INTO" or "REPLACE INTO" */
+void my_scheduler_write(struct my_batch *b, const char *how, const struct scheduler_row *row);
 
 /* Runs that a transaction has to do with. */
 struct my_runs {
@@ -198,27 +208,10 @@ int my_runs_judge(struct my_session *s, struct my_runs *runs, const struct my_ba
 void my_runs_write(const struct my_runs *runs, struct my_batch *b);
 void my_runs_release(struct my_runs *runs);
 
-/* Records of attempts, as one statement per so many; twice the same is one. owner 0: not known. */
-struct my_attempt {
-	int64_t message, seq, run, owner;
-	int attempt;
-	enum verdict verdict;
-	int http_status;
-	usec_t started_at, duration;
-	const char *message_id, *error;
-};
-void my_attempt_add(struct my_session *s, struct my_batch *b, const struct my_attempt *a, bool first);
+/* Records of attempts, as one statement per so many. */
+void my_attempt_add(struct my_session *s, struct my_batch *b, const struct sql_attempt *a, bool first);
 void my_attempts_end(struct my_batch *b);
 
-/* A SELECT of messages begins with these columns; my_message() reads them. */
-#define MY_MESSAGE_COLUMNS                                                                         \
-	"m.id,m.state,m.state_at,m.attempts,m.lost,m.fence,m.due_at,m.started_at,m.created_at,"    \
-	"m.updated_at,m.send_at,m.phone,m.content,m.idempotency_key,m.metadata,a.message_id,"      \
-	"a.error,o.owner"
-#define MY_MESSAGE_JOINS                                                                           \
-	" LEFT JOIN herald_attempts a ON a.message=m.id AND a.seq=m.said"                          \
-	" LEFT JOIN herald_owners o ON o.id=m.owner"
-void my_message(const struct my_row *r, struct arena *arena, struct message *ret);
 /* Adds the query for one message; its number is returned. */
 size_t my_message_query(struct my_batch *b, int64_t id);
 /* ERR_NOT_FOUND */

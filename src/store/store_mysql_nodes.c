@@ -78,39 +78,23 @@ static int list_nodes(struct my_session *s, void *arg, struct error *err)
 {
 	struct my_batch b cleanup(my_batch_release) = MY_BATCH_INIT;
 	struct node_page *page = arg;
-	struct my_row row;
+	struct my_rows rows;
+	struct my_row now;
 	int rc;
 
 	my_add(&b, "SELECT " MY_NOW);
 	buf_addf(my_begin(&b),
-	         "SELECT node,boot,version,role,started_at,last_seen,in_flight,has_left"
-	         " FROM herald_nodes ORDER BY last_seen DESC LIMIT %d",
-	         NODES_LISTED);
+	         "SELECT " SQL_NODE_COLUMNS " FROM herald_nodes ORDER BY last_seen DESC LIMIT %d", NODES_LISTED);
 	rc = my_run(s, &b, err);
 	if (rc)
 		return rc;
-	*page = (struct node_page){.now = my_row(&b, 0, &row) ? my_int(&row, 0) : 0};
-	page->items = arena_calloc(&page->arena, NODES_LISTED, sizeof(*page->items));
-	for (; my_row(&b, 1, &row); page->n++)
-		page->items[page->n] = (struct node){
-			.id = my_text(&row, 0, &page->arena),
-			.boot = my_text(&row, 1, &page->arena),
-			.version = my_text(&row, 2, &page->arena),
-			.role = my_text(&row, 3, &page->arena),
-			.started_at = my_int(&row, 4),
-			.last_seen = my_int(&row, 5),
-			.in_flight = (uint32_t)my_int(&row, 6),
-			.left = my_int(&row, 7) != 0,
-		};
-	return OK;
+	rows = my_rows(&b, 1);
+	rc = sql_node_page(&rows.sql, page, err);
+	page->now = my_row(&b, 0, &now) ? my_int(&now, 0) : 0;
+	return rc;
 }
 
 int my_nodes(void *session, struct node_page *ret, struct error *err)
 {
-	struct node_page page;
-	int rc = my_transact(session, list_nodes, &page, err);
-
-	if (!rc)
-		*ret = page;
-	return rc;
+	return my_transact(session, list_nodes, ret, err);
 }

@@ -1,5 +1,4 @@
-/* Looking at messages. */
-#include "alloc.h"
+/* Looking at messages, runs and jobs. */
 #include "store_mysql.h"
 
 /* Several statements see one moment. The session's usual level has each of them see its own. */
@@ -73,7 +72,7 @@ int my_counts(void *session, struct store_counts *ret, struct error *err)
 
 struct lister {
 	const struct list_query *q;
-	struct message_page page;
+	struct message_page *page;
 };
 
 static void add_filters(struct my_session *s, struct buf *sql, const struct list_query *q)
@@ -131,11 +130,11 @@ static size_t page_query(struct my_session *s, struct my_batch *b, const struct 
 	const uint64_t limit = (uint64_t)q->limit + 1;
 	struct buf *sql = my_begin(b);
 
-	buf_addlit(sql, "SELECT STRAIGHT_JOIN " MY_MESSAGE_COLUMNS ",k.pos FROM (SELECT id,pos FROM (");
+	buf_addlit(sql, "SELECT STRAIGHT_JOIN " SQL_MESSAGE_COLUMNS ",k.pos FROM (SELECT id,pos FROM (");
 	add_source(s, sql, q, limit + MIN_OF(q->offset, (uint64_t)INT64_MAX));
 	buf_addf(sql,
 	         ") u ORDER BY pos DESC,id DESC LIMIT %llu OFFSET %llu) k"
-	         " JOIN herald_messages m ON m.id=k.id" MY_MESSAGE_JOINS
+	         " JOIN herald_messages m ON m.id=k.id" SQL_MESSAGE_JOINS
 	         " ORDER BY k.pos DESC,k.id DESC",
 	         (unsigned long long)limit, (unsigned long long)q->offset);
 	return b->n - 1;
@@ -178,35 +177,14 @@ static int64_t read_total(const struct my_batch *b, size_t reply, const struct l
 	return all;
 }
 
-static void read_page(const struct my_batch *b, size_t reply, const struct list_query *q,
-                      struct message_page *page)
-{
-	struct my_row r;
-
-	page->items = arena_calloc(&page->arena, q->limit, sizeof(*page->items));
-	while (my_row(b, reply, &r)) {
-		if (page->n == q->limit) {
-			page->more = true;
-			return;
-		}
-		my_message(&r, &page->arena, &page->items[page->n]);
-		page->last = (struct list_position){
-			.at = my_int(&r, 18),
-			.id = page->items[page->n].id,
-		};
-		page->n++;
-	}
-}
-
 static int list(struct my_session *s, void *arg, struct error *err)
 {
 	struct my_batch b cleanup(my_batch_release) = MY_BATCH_INIT;
 	struct lister *l = arg;
+	struct my_rows rows;
 	size_t page, total = 0;
 	int rc;
 
-	message_page_release(&l->page);
-	l->page.total = -1;
 	begin_snapshot(&b);
 	page = page_query(s, &b, l->q);
 	if (l->q->want_total)
@@ -214,25 +192,21 @@ static int list(struct my_session *s, void *arg, struct error *err)
 	rc = my_run(s, &b, err);
 	if (rc)
 		return rc;
-	read_page(&b, page, l->q, &l->page);
+	rows = my_rows(&b, page);
+	rc = sql_message_page(&rows.sql, l->q->limit, l->page, err);
 	if (l->q->want_total) {
-		l->page.total = read_total(&b, total, l->q);
+		l->page->total = read_total(&b, total, l->q);
 		if (filtered(l->q))
-			list_bound_total(l->q, &l->page);
+			list_bound_total(l->q, l->page);
 	}
-	return OK;
+	return rc;
 }
 
 int my_list(void *session, const struct list_query *q, struct message_page *ret, struct error *err)
 {
-	struct lister l = {.q = q};
-	int rc = my_transact(session, list, &l, err);
+	struct lister l = {.q = q, .page = ret};
 
-	if (rc)
-		message_page_release(&l.page);
-	else
-		*ret = l.page;
-	return rc;
+	return my_transact(session, list, &l, err);
 }
 
 /* --- the queue -------------------------------------------------------------------------------------------- */
@@ -278,123 +252,90 @@ int my_ahead(void *session, const struct ahead_query *q, uint32_t *ret, struct e
 
 /* --- attempts --------------------------------------------------------------------------------------------- */
 
-#define ATTEMPTS_SHOWN 1000
-
 struct attempts_reader {
 	int64_t id;
-	struct attempt_page page;
+	struct attempt_page *page;
 };
 
 static int read_attempts(struct my_session *s, void *arg, struct error *err)
 {
 	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
-	struct attempts_reader *reader = arg;
-	struct attempt_page *page = &reader->page;
+	const struct attempts_reader *reader = arg;
+	struct my_rows rows;
 	struct my_row r;
+	size_t there;
 	int rc;
 
-	attempt_page_release(page);
 	begin_snapshot(&q);
+	there = q.n;
 	buf_addf(my_begin(&q), "SELECT 1 FROM herald_messages WHERE id=%lld", (long long)reader->id);
 	buf_addf(my_begin(&q),
-	         "SELECT a.attempt,a.run,a.verdict,a.http_status,a.started_at,a.duration,a.error,o.owner"
-	         " FROM herald_attempts a LEFT JOIN herald_owners o ON o.id=a.owner WHERE a.message=%lld"
-	         " ORDER BY a.seq LIMIT %d",
-	         (long long)reader->id, ATTEMPTS_SHOWN);
+	         "SELECT " SQL_ATTEMPT_COLUMNS " FROM " SQL_ATTEMPTS " WHERE a.message=%lld"
+	         " ORDER BY a.seq LIMIT " SQL_ATTEMPTS_SHOWN,
+	         (long long)reader->id);
 	rc = my_run(s, &q, err);
 	if (rc)
 		return rc;
-	if (!my_row(&q, 2, &r))
+	if (!my_row(&q, there, &r))
 		return error_set(err, ERR_NOT_FOUND, "there is no message %lld", (long long)reader->id);
-	page->items = arena_calloc(&page->arena, mysql_num_rows(q.replies[3].rows) + 1,
-	                           sizeof(*page->items));
-	while (my_row(&q, 3, &r)) {
-		page->items[page->n++] = (struct attempt){
-			.attempt = (int)my_int(&r, 0),
-			.run = my_int(&r, 1),
-			.verdict = (enum verdict)my_int(&r, 2),
-			.http_status = (int)my_int(&r, 3),
-			.started_at = my_int(&r, 4),
-			.duration = my_int(&r, 5),
-			.error = my_text(&r, 6, &page->arena),
-			.node = my_text(&r, 7, &page->arena),
-		};
-	}
-	return OK;
+	rows = my_rows(&q, there + 1);
+	return sql_attempt_page(&rows.sql, reader->page, err);
 }
 
 int my_attempts(void *session, int64_t id, struct attempt_page *ret, struct error *err)
 {
-	struct attempts_reader reader = {.id = id};
-	int rc = my_transact(session, read_attempts, &reader, err);
+	struct attempts_reader reader = {.id = id, .page = ret};
 
-	if (rc)
-		attempt_page_release(&reader.page);
-	else
-		*ret = reader.page;
-	return rc;
+	return my_transact(session, read_attempts, &reader, err);
 }
 
-/* --- runs ------------------------------------------------------------------------------------------------- */
+/* --- runs and jobs ---------------------------------------------------------------------------------------- */
 
-struct runs_reader {
-	int64_t before;
-	uint64_t offset;
-	uint32_t limit;
-	struct run_page page;
-};
-
-static int read_runs(struct my_session *s, void *arg, struct error *err)
+static int read_range(struct my_session *s, void *arg, struct error *err)
 {
 	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
-	struct runs_reader *reader = arg;
-	struct run_page *page = &reader->page;
-	struct my_row r;
+	const struct sql_range *r = arg;
+	struct my_rows rows;
+	struct my_row total;
+	size_t count;
 	int rc;
 
-	run_page_release(page);
 	begin_snapshot(&q);
-	my_add(&q, "SELECT COUNT(*) FROM herald_runs");
-	buf_addf(my_begin(&q),
-	         "SELECT id,started_at,node,claimed,sent,failed,retried,lost,last_id,finished"
-	         " FROM herald_runs WHERE id<%lld ORDER BY id DESC LIMIT %llu OFFSET %llu",
-	         (long long)(reader->before ? reader->before : INT64_MAX),
-	         (unsigned long long)reader->limit + 1, (unsigned long long)reader->offset);
+	count = my_add(&q, r->count);
+	buf_addf(my_begin(&q), "%s WHERE id<%lld ORDER BY id DESC LIMIT %llu OFFSET %llu", r->select,
+	         (long long)(r->from ? r->from : INT64_MAX), (unsigned long long)r->limit + 1,
+	         (unsigned long long)r->offset);
 	rc = my_run(s, &q, err);
 	if (rc)
 		return rc;
-	page->total = my_row(&q, 2, &r) ? my_int(&r, 0) : 0;
-	page->items = arena_calloc(&page->arena, reader->limit, sizeof(*page->items));
-	while (my_row(&q, 3, &r)) {
-		if (page->n == reader->limit) {
-			page->more = true;
-			break;
-		}
-		page->items[page->n++] = (struct run){
-			.id = my_int(&r, 0),
-			.started_at = my_int(&r, 1),
-			.node = my_text(&r, 2, &page->arena),
-			.claimed = (uint32_t)my_int(&r, 3),
-			.sent = (uint32_t)my_int(&r, 4),
-			.failed = (uint32_t)my_int(&r, 5),
-			.retried = (uint32_t)my_int(&r, 6),
-			.lost = (uint32_t)my_int(&r, 7),
-			.last_id = my_int(&r, 8),
-			.finished = my_int(&r, 9) != 0,
-		};
-	}
-	return OK;
+	rows = my_rows(&q, count + 1);
+	rc = r->read(&rows.sql, r->limit, r->page, err);
+	*r->ret_total = my_row(&q, count, &total) ? my_int(&total, 0) : 0;
+	return rc;
 }
 
 int my_runs_list(void *session, int64_t before, uint64_t offset, uint32_t limit, struct run_page *ret,
                  struct error *err)
 {
-	struct runs_reader reader = {.before = before, .offset = offset, .limit = limit};
-	int rc = my_transact(session, read_runs, &reader, err);
+	struct sql_range r = {
+		.select = "SELECT " SQL_RUN_COLUMNS " FROM herald_runs",
+		.count = "SELECT COUNT(*) FROM herald_runs",
+		.from = before, .offset = offset, .limit = limit,
+		.read = sql_run_page, .page = ret, .ret_total = &ret->total,
+	};
 
-	if (rc)
-		run_page_release(&reader.page);
-	else
-		*ret = reader.page;
-	return rc;
+	return my_transact(session, read_range, &r, err);
+}
+
+int my_jobs(void *session, int64_t before, uint64_t offset, uint32_t limit, struct job_page *ret,
+            struct error *err)
+{
+	struct sql_range r = {
+		.select = "SELECT " SQL_JOB_COLUMNS "," SQL_JOB_TAKEN " FROM herald_jobs j",
+		.count = "SELECT COUNT(*) FROM herald_jobs",
+		.from = before, .offset = offset, .limit = limit,
+		.read = sql_job_page, .page = ret, .ret_total = &ret->total,
+	};
+
+	return my_transact(session, read_range, &r, err);
 }

@@ -12,88 +12,48 @@
 struct page_query {
 	int64_t after;
 	uint32_t limit;
-	struct record_page page;
+	struct record_page *page;
 };
-
-static void read_attempts(const struct my_batch *q, size_t reply, struct record_page *page)
-{
-	struct attempt_record *a;
-	struct my_row r;
-	size_t at = 0;
-
-	while (my_row(q, reply, &r)) {
-		a = record_attempt(page, my_int(&r, 0), &at);
-		if (!a)
-			continue;
-		*a = (struct attempt_record){
-			.seq = my_int(&r, 1),
-			.a = {.attempt = (int)my_int(&r, 2),
-			      .run = my_int(&r, 3),
-			      .verdict = (enum verdict)my_int(&r, 4),
-			      .http_status = (int)my_int(&r, 5),
-			      .started_at = my_int(&r, 6),
-			      .duration = my_int(&r, 7),
-			      .error = my_text(&r, 8, &page->arena),
-			      .node = my_text(&r, 9, &page->arena)},
-		};
-	}
-}
 
 /* Two round trips: attempts that come in between belong to messages that change in between, too. Nobody exports
  * those and calls it a copy. */
 static int read_page(struct my_session *s, void *arg, struct error *err)
 {
 	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
-	struct page_query *p = arg;
-	struct record_page *page = &p->page;
-	struct message_record *m;
-	struct my_row r;
+	const struct page_query *p = arg;
+	struct record_page *page = p->page;
+	struct my_rows rows;
 	int rc;
 
-	record_page_release(page);
 	buf_addf(my_begin(&q),
-	         "SELECT " MY_MESSAGE_COLUMNS ",m.run,m.said FROM herald_messages m" MY_MESSAGE_JOINS
+	         "SELECT " SQL_MESSAGE_COLUMNS ",m.run,m.said FROM herald_messages m" SQL_MESSAGE_JOINS
 	         " WHERE m.id>%lld ORDER BY m.id LIMIT %u",
 	         (long long)p->after, p->limit + 1);
 	rc = my_run(s, &q, err);
 	if (rc)
 		return rc;
-	page->items = arena_calloc(&page->arena, p->limit, sizeof(*page->items));
-	while (my_row(&q, 0, &r)) {
-		page->more = page->n == p->limit;
-		if (page->more)
-			break;
-		m = &page->items[page->n++];
-		my_message(&r, &page->arena, &m->m);
-		if (!m->m.owner)
-			m->m.owner = my_text(&r, 17, &page->arena);
-		record_complete(m, (int)my_int(&r, 1), my_int(&r, 18), my_int(&r, 19));
-	}
-	if (!page->n)
-		return OK;
+	rows = my_rows(&q, 0);
+	rc = sql_message_records(&rows.sql, p->limit, page, err);
+	if (rc || !page->n)
+		return rc;
 	my_batch_clear(&q);
 	buf_addf(my_begin(&q),
-	         "SELECT a.message,a.seq,a.attempt,a.run,a.verdict,a.http_status,a.started_at,a.duration,"
-	         "a.error,o.owner FROM herald_attempts a LEFT JOIN herald_owners o ON o.id=a.owner"
+	         "SELECT " SQL_ATTEMPT_COLUMNS " FROM " SQL_ATTEMPTS
 	         " WHERE a.message BETWEEN %lld AND %lld ORDER BY a.message,a.seq",
 	         (long long)page->items[0].m.id, (long long)page->items[page->n - 1].m.id);
 	rc = my_run(s, &q, err);
-	if (!rc)
-		read_attempts(&q, 0, page);
-	return rc;
+	if (rc)
+		return rc;
+	rows = my_rows(&q, 0);
+	return sql_attempt_records(&rows.sql, page, err);
 }
 
 int my_export_messages(void *session, int64_t after, uint32_t limit, struct record_page *ret,
                        struct error *err)
 {
-	struct page_query p = {.after = after, .limit = limit};
-	int rc = my_transact(session, read_page, &p, err);
+	struct page_query p = {.after = after, .limit = limit, .page = ret};
 
-	if (rc)
-		record_page_release(&p.page);
-	else
-		*ret = p.page;
-	return rc;
+	return my_transact(session, read_page, &p, err);
 }
 
 /* --- messages in ------------------------------------------------------------------------------------------- */
@@ -151,25 +111,13 @@ static int64_t owner_id(const struct importer *im, const char *name)
 
 static void gather_owners(struct importer *im)
 {
-	const char *name, *last = NULL;
-	size_t i, j, n = 0, cap = 0;
+	const char **names cleanup(free_ptr) = NULL;
+	size_t i;
 
-	for (i = 0; i < im->n; i++)
-		cap += 1 + im->items[i].attempts_n;
-	im->owners = xcalloc(cap, sizeof(*im->owners));
-	for (i = 0; i < im->n; i++) {
-		for (j = 0; j <= im->items[i].attempts_n; j++) {
-			name = j ? im->items[i].attempts[j - 1].a.node : im->items[i].m.owner;
-			if (name && (!last || strcmp(last, name) != 0))
-				im->owners[n++].name = last = name;
-		}
-	}
-	if (n)
-		qsort(im->owners, n, sizeof(*im->owners), by_name);
-	for (i = 0; i < n; i++) {
-		if (!im->owners_n || strcmp(im->owners[im->owners_n - 1].name, im->owners[i].name) != 0)
-			im->owners[im->owners_n++] = im->owners[i];
-	}
+	im->owners_n = sql_owners(im->items, im->n, &names);
+	im->owners = xcalloc(im->owners_n + 1, sizeof(*im->owners));
+	for (i = 0; i < im->owners_n; i++)
+		im->owners[i].name = names[i];
 }
 
 /* Adds statements with at most MY_LIST_MAX items each: `select`, the items, ")". */
@@ -343,23 +291,20 @@ static int look(struct importer *im, struct error *err)
 static void add_message(struct importer *im, struct buf *sql, const struct message_record *r,
                         const struct place *p)
 {
-	const struct message *m = &r->m;
-	const int64_t numbers[] = {
-		p->id,     record_state(r), record_state_at(r),     m->attempts, m->lost,
-		m->fence,  owner_id(im, m->owner), r->run,          r->said,     m->due_at,
-		m->started_at, m->updated_at, p->created_at, m->send_at,
-	};
-	const char *const texts[] = {m->phone, m->content, m->idempotency_key, m->metadata};
+	int64_t numbers[SQL_MESSAGE_NUMBERS_N];
+	const char *texts[SQL_MESSAGE_TEXTS_N];
 	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(numbers); i++) {
-		buf_addch(sql, i ? ',' : '(');
-		buf_addi64(sql, numbers[i]);
-	}
+	sql_message_numbers(r, p->id, p->created_at, numbers);
+	sql_message_texts(r, texts);
+	buf_addch(sql, '(');
+	my_numbers(sql, numbers, ARRAY_SIZE(numbers));
 	for (i = 0; i < ARRAY_SIZE(texts); i++) {
 		buf_addch(sql, ',');
 		my_quote_text(im->s, sql, texts[i]);
 	}
+	buf_addch(sql, ',');
+	buf_addi64(sql, owner_id(im, r->m.owner));
 	buf_addch(sql, ')');
 }
 
@@ -386,10 +331,8 @@ static int write_messages(struct importer *im, struct my_batch *q, struct error 
 		if (im->places[i].there)
 			continue;
 		if (first)
-			buf_addlit(my_begin(q),
-			           "INSERT INTO herald_messages(id,state,state_at,attempts,lost,fence,owner,"
-			           "run,said,due_at,started_at,updated_at,created_at,send_at,phone,content,"
-			           "idempotency_key,metadata) VALUES");
+			buf_addlit(my_begin(q), "INSERT INTO herald_messages(" SQL_MESSAGE_NUMBERS
+			                        "," SQL_MESSAGE_TEXTS ",owner) VALUES");
 		else
 			buf_addch(&q->sql, ',');
 		first = false;
@@ -402,8 +345,7 @@ static int write_messages(struct importer *im, struct my_batch *q, struct error 
 static int write_attempts(struct importer *im, struct my_batch *q, struct error *err)
 {
 	const struct message_record *r;
-	const struct attempt_record *a;
-	struct my_attempt to;
+	struct sql_attempt a;
 	bool first = true;
 	size_t i, j;
 	int rc = OK;
@@ -411,21 +353,8 @@ static int write_attempts(struct importer *im, struct my_batch *q, struct error 
 	for (i = 0; i < im->n; i++) {
 		r = &im->items[i];
 		for (j = 0; !rc && !im->places[i].there && j < r->attempts_n; j++) {
-			a = &r->attempts[j];
-			to = (struct my_attempt){
-				.message = im->places[i].id,
-				.seq = a->seq,
-				.run = a->a.run,
-				.owner = owner_id(im, a->a.node),
-				.attempt = a->a.attempt,
-				.verdict = a->a.verdict,
-				.http_status = a->a.http_status,
-				.started_at = a->a.started_at,
-				.duration = a->a.duration,
-				.message_id = a->seq == r->said ? r->m.message_id : NULL,
-				.error = a->a.error,
-			};
-			my_attempt_add(im->s, q, &to, first);
+			a = sql_attempt_imported(r, j, im->places[i].id, owner_id(im, r->attempts[j].a.node));
+			my_attempt_add(im->s, q, &a, first);
 			first = false;
 			if (q->sql.len >= im->s->packet) {
 				my_attempts_end(q);

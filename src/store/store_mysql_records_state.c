@@ -1,89 +1,77 @@
 /* Records of all but the messages: see store_mysql_records.c. */
 #include "store_mysql.h"
 
-/* --- runs -------------------------------------------------------------------------------------------------- */
+/* --- runs and jobs ----------------------------------------------------------------------------------------- */
 
-struct runs_query {
-	int64_t after;
-	uint32_t limit;
-	struct run_record_page page;
-};
-
-static int read_runs(struct my_session *s, void *arg, struct error *err)
+static int read_range(struct my_session *s, void *arg, struct error *err)
 {
 	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
-	struct runs_query *rq = arg;
-	struct run_record_page *page = &rq->page;
-	struct my_row r;
+	const struct sql_range *r = arg;
+	struct my_rows rows;
 	int rc;
 
-	run_record_page_release(page);
-	buf_addf(my_begin(&q),
-	         "SELECT id,started_at,node,claimed,sent,failed,retried,lost,last_id,finished,closed"
-	         " FROM herald_runs WHERE id>%lld ORDER BY id LIMIT %u",
-	         (long long)rq->after, rq->limit + 1);
+	buf_addf(my_begin(&q), "%s WHERE id>%lld ORDER BY id LIMIT %u", r->select, (long long)r->from,
+	         r->limit + 1);
 	rc = my_run(s, &q, err);
 	if (rc)
 		return rc;
-	page->items = arena_calloc(&page->arena, rq->limit, sizeof(*page->items));
-	while (!page->more && my_row(&q, 0, &r)) {
-		page->more = page->n == rq->limit;
-		if (page->more)
-			break;
-		page->items[page->n++] = (struct run_record){
-			.r = {.id = my_int(&r, 0),
-			      .started_at = my_int(&r, 1),
-			      .node = my_text(&r, 2, &page->arena),
-			      .claimed = (uint32_t)my_int(&r, 3),
-			      .sent = (uint32_t)my_int(&r, 4),
-			      .failed = (uint32_t)my_int(&r, 5),
-			      .retried = (uint32_t)my_int(&r, 6),
-			      .lost = (uint32_t)my_int(&r, 7),
-			      .last_id = my_int(&r, 8),
-			      .finished = my_int(&r, 9) != 0},
-			.closed = my_int(&r, 10) != 0,
-		};
-	}
-	return OK;
+	rows = my_rows(&q, 0);
+	return r->read(&rows.sql, r->limit, r->page, err);
 }
 
 static int export_runs(void *session, int64_t after, uint32_t limit, struct run_record_page *ret,
                        struct error *err)
 {
-	struct runs_query q = {.after = after, .limit = limit};
-	int rc = my_transact(session, read_runs, &q, err);
+	struct sql_range r = {
+		.select = "SELECT " SQL_RUN_COLUMNS " FROM herald_runs",
+		.from = after, .limit = limit, .read = sql_run_records, .page = ret,
+	};
 
-	if (rc)
-		run_record_page_release(&q.page);
-	else
-		*ret = q.page;
-	return rc;
+	return my_transact(session, read_range, &r, err);
 }
 
-struct runs_import {
-	const struct run_record *items;
+static int export_jobs(void *session, int64_t after, uint32_t limit, struct job_record_page *ret,
+                       struct error *err)
+{
+	struct sql_range r = {
+		.select = "SELECT " SQL_JOB_COLUMNS " FROM herald_jobs",
+		.from = after, .limit = limit, .read = sql_job_records, .page = ret,
+	};
+
+	return my_transact(session, read_range, &r, err);
+}
+
+struct import {
+	const struct run_record *runs;
+	const struct job_record *jobs;
 	size_t n;
 };
+
+/* A row of numbers and, last, a text. */
+static void add_row(struct my_session *s, struct buf *sql, bool first, const int64_t *numbers, size_t n,
+                    const char *text)
+{
+	buf_addstr(sql, first ? "(" : ",(");
+	my_numbers(sql, numbers, n);
+	buf_addch(sql, ',');
+	my_quote_text(s, sql, text);
+	buf_addch(sql, ')');
+}
 
 static int write_runs(struct my_session *s, void *arg, struct error *err)
 {
 	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
-	const struct runs_import *im = arg;
-	const struct run_record *r;
+	int64_t numbers[SQL_RUN_NUMBERS_N];
+	const struct import *im = arg;
 	struct buf *sql;
 	size_t i;
 
 	my_start(&q);
 	sql = my_begin(&q);
-	buf_addlit(sql, "INSERT INTO herald_runs(id,started_at,claimed,sent,failed,retried,lost,last_id,closed,"
-	                "finished,node) VALUES");
+	buf_addlit(sql, "INSERT INTO herald_runs(" SQL_RUN_COLUMNS ") VALUES");
 	for (i = 0; i < im->n; i++) {
-		r = &im->items[i];
-		buf_addf(sql, "%s(%lld,%lld,%u,%u,%u,%u,%u,%lld,%d,%d,", i ? "," : "", (long long)r->r.id,
-		         (long long)r->r.started_at, r->r.claimed, r->r.sent, r->r.failed, r->r.retried,
-		         r->r.lost, (long long)r->r.last_id, r->closed, r->r.finished);
-		my_quote_text(s, sql, r->r.node);
-		buf_addch(sql, ')');
+		sql_run_numbers(&im->runs[i], numbers);
+		add_row(s, sql, !i, numbers, ARRAY_SIZE(numbers), im->runs[i].r.node);
 	}
 	buf_addlit(sql, " ON DUPLICATE KEY UPDATE id=herald_runs.id");
 	my_commit(&q);
@@ -92,88 +80,25 @@ static int write_runs(struct my_session *s, void *arg, struct error *err)
 
 static int import_runs(void *session, const struct run_record *items, size_t n, struct error *err)
 {
-	struct runs_import im = {.items = items, .n = n};
+	struct import im = {.runs = items, .n = n};
 
 	return my_transact(session, write_runs, &im, err);
 }
 
-/* --- jobs -------------------------------------------------------------------------------------------------- */
-
-struct jobs_query {
-	int64_t after;
-	uint32_t limit;
-	struct job_record_page page;
-};
-
-static int read_jobs(struct my_session *s, void *arg, struct error *err)
-{
-	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
-	struct jobs_query *jq = arg;
-	struct job_record_page *page = &jq->page;
-	struct my_row r;
-	int rc;
-
-	job_record_page_release(page);
-	buf_addf(my_begin(&q),
-	         "SELECT id,name,started_at,finished_at,first_run,last_run FROM herald_jobs WHERE id>%lld"
-	         " ORDER BY id LIMIT %u",
-	         (long long)jq->after, jq->limit + 1);
-	rc = my_run(s, &q, err);
-	if (rc)
-		return rc;
-	page->items = arena_calloc(&page->arena, jq->limit, sizeof(*page->items));
-	while (!page->more && my_row(&q, 0, &r)) {
-		page->more = page->n == jq->limit;
-		if (page->more)
-			break;
-		page->items[page->n++] = (struct job_record){
-			.j = {.id = my_int(&r, 0),
-			      .name = my_text(&r, 1, &page->arena),
-			      .started_at = my_int(&r, 2),
-			      .finished_at = my_int(&r, 3)},
-			.first_run = my_int(&r, 4),
-			.last_run = my_int(&r, 5),
-		};
-	}
-	return OK;
-}
-
-static int export_jobs(void *session, int64_t after, uint32_t limit, struct job_record_page *ret,
-                       struct error *err)
-{
-	struct jobs_query q = {.after = after, .limit = limit};
-	int rc = my_transact(session, read_jobs, &q, err);
-
-	if (rc)
-		job_record_page_release(&q.page);
-	else
-		*ret = q.page;
-	return rc;
-}
-
-struct jobs_import {
-	const struct job_record *items;
-	size_t n;
-};
-
 static int write_jobs(struct my_session *s, void *arg, struct error *err)
 {
 	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
-	const struct jobs_import *im = arg;
-	const struct job_record *r;
+	int64_t numbers[SQL_JOB_NUMBERS_N];
+	const struct import *im = arg;
 	struct buf *sql;
 	size_t i;
 
 	my_start(&q);
 	sql = my_begin(&q);
-	buf_addlit(sql, "INSERT INTO herald_jobs(id,started_at,finished_at,first_run,last_run,name) VALUES");
+	buf_addlit(sql, "INSERT INTO herald_jobs(" SQL_JOB_COLUMNS ") VALUES");
 	for (i = 0; i < im->n; i++) {
-		r = &im->items[i];
-		buf_addf(sql, "%s(%lld,%lld,%lld,%lld,%lld,", i ? "," : "", (long long)r->j.id,
-		         (long long)r->j.started_at, (long long)r->j.finished_at, (long long)r->first_run,
-		         (long long)r->last_run);
-		my_quote_text(s, sql, r->j.name);
-		buf_addch(sql, ')');
+		sql_job_numbers(&im->jobs[i], numbers);
+		add_row(s, sql, !i, numbers, ARRAY_SIZE(numbers), im->jobs[i].j.name);
 	}
 	buf_addlit(sql, " ON DUPLICATE KEY UPDATE id=herald_jobs.id");
 	my_commit(&q);
@@ -182,7 +107,7 @@ static int write_jobs(struct my_session *s, void *arg, struct error *err)
 
 static int import_jobs(void *session, const struct job_record *items, size_t n, struct error *err)
 {
-	struct jobs_import im = {.items = items, .n = n};
+	struct import im = {.jobs = items, .n = n};
 
 	return my_transact(session, write_jobs, &im, err);
 }
@@ -192,7 +117,7 @@ static int import_jobs(void *session, const struct job_record *items, size_t n, 
 static int read_state(struct my_session *s, void *arg, struct error *err)
 {
 	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
-	struct state_record state = {.scheduler_set = true};
+	struct state_record state = {.scheduler_set = false};
 	size_t scheduler = my_add(&q, MY_SCHEDULER), closed, figures, last;
 	struct scheduler_row row;
 	struct my_row r;
@@ -206,15 +131,9 @@ static int read_state(struct my_session *s, void *arg, struct error *err)
 	rc = my_run(s, &q, err);
 	if (rc)
 		return rc;
-	rc = my_scheduler_row(&q, scheduler, &row, err);
-	if (!rc) {
-		state.s = row.s;
-		state.config_interval = row.config_interval;
-		state.config_batch = row.config_batch;
-		state.job = row.job;
+	if (!my_scheduler_row(&q, scheduler, &row, err)) {
+		state_set_scheduler(&state, &row);
 		state.beat_closed = my_row(&q, closed, &r) && my_int(&r, 0);
-	} else {
-		state.scheduler_set = false;
 	}
 	if (my_row(&q, figures, &r)) {
 		state.s.now = my_int(&r, 0);
@@ -245,21 +164,14 @@ static int write_state(struct my_session *s, void *arg, struct error *err)
 {
 	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
 	const struct state_record *state = arg;
-	const struct pacing *p = &state->s.pacing;
+	const struct scheduler_row row = state_scheduler(state);
 	struct my_totals totals = {.delivered = state->s.messages_sent};
 	struct my_row r;
 	size_t sum;
 	int rc;
 
 	my_start(&q);
-	buf_addf(my_begin(&q),
-	         "REPLACE INTO herald_scheduler(one,running,beat_interval,batch,beat_at,epoch,remaining,"
-	         "failure_rate,last_alert_at,config_interval,config_batch,not_before,job)"
-	         " VALUES(1,%d,%lld,%u,%lld,%lld,%u,%.17g,%lld,%lld,%u,%lld,%lld)",
-	         p->running, (long long)p->interval, p->batch, (long long)p->beat_at, (long long)p->epoch,
-	         p->left, state->s.failure_rate, (long long)state->s.last_alert_at,
-	         (long long)state->config_interval, state->config_batch, (long long)p->not_before,
-	         (long long)state->job);
+	my_scheduler_write(&q, "REPLACE INTO", &row);
 	buf_addf(my_begin(&q), "UPDATE herald_streak SET all_failed=%u WHERE one=1",
 	         state->s.all_failed_in_a_row);
 	sum = my_add(&q, "SELECT COALESCE(SUM(delivered),0) FROM herald_totals FOR UPDATE");

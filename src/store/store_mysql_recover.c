@@ -2,17 +2,11 @@
 #include "alloc.h"
 #include "store_mysql.h"
 
-struct lost_row {
-	int64_t id, fence, owner, run;
-	int attempts, lost, state;
-	usec_t started_at;
-};
-
 struct recoverer {
 	struct my_session *s;
 	const struct recover_request *r;
 	usec_t now;
-	struct lost_row *rows;
+	struct sql_lost *rows;
 	size_t n;
 	struct my_totals totals;
 	struct my_runs runs;
@@ -44,53 +38,38 @@ static int look(struct recoverer *re, bool *ret, struct error *err)
 static int gather(struct recoverer *re, struct error *err)
 {
 	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
-	struct my_row r;
-	size_t rows;
+	struct my_rows rows;
+	size_t lost;
 	int rc;
 
 	my_start(&q);
-	rows = q.n;
+	lost = q.n;
 	buf_addf(my_begin(&q),
-	         "SELECT id,fence,owner,run,attempts,lost,started_at FROM herald_messages"
+	         "SELECT " SQL_LOST_COLUMNS " FROM herald_messages"
 	         " FORCE INDEX(herald_messages_state) WHERE state=1 AND state_at<=%lld"
 	         " ORDER BY state_at,id LIMIT %lld FOR UPDATE SKIP LOCKED",
 	         (long long)re->now, (long long)re->r->limit + 1);
 	rc = my_run(re->s, &q, err);
 	if (rc)
 		return rc;
-	re->rows = xcalloc(mysql_num_rows(q.replies[rows].rows) + 1, sizeof(*re->rows));
-	while (my_row(&q, rows, &r)) {
-		if (re->n == re->r->limit) {
+	re->rows = xcalloc(mysql_num_rows(q.replies[lost].rows) + 1, sizeof(*re->rows));
+	rows = my_rows(&q, lost);
+	while (!re->result.more && rows.sql.next(&rows.sql, err) > 0) {
+		if (re->n < re->r->limit)
+			re->rows[re->n++] = sql_lost_row(&rows.sql, re->r);
+		else
 			re->result.more = true;
-			break;
-		}
-		re->rows[re->n++] = (struct lost_row){
-			.id = my_int(&r, 0),
-			.fence = my_int(&r, 1),
-			.owner = my_int(&r, 2),
-			.run = my_int(&r, 3),
-			.attempts = (int)my_int(&r, 4),
-			.lost = (int)my_int(&r, 5) + 1,
-			.started_at = my_int(&r, 6),
-		};
 	}
 	return OK;
 }
 
-static void judge(struct recoverer *re)
+static void count(struct recoverer *re)
 {
-	struct lost_row *row;
 	size_t i;
 
 	for (i = 0; i < re->n; i++) {
-		row = &re->rows[i];
-		row->state = recovered_state(re->r, row->attempts, row->lost);
-		re->totals.by_state[MESSAGE_SENDING]--;
-		re->totals.by_state[row->state]++;
-		re->result.pending += row_status(row->state) == MESSAGE_PENDING;
-		re->result.unknown += row->state == MESSAGE_UNKNOWN;
-		re->result.failed += row->state == MESSAGE_FAILED;
-		my_runs_count(&re->runs, row->run, VERDICT_LOST);
+		recovered_count(&re->result, re->totals.by_state, re->rows[i].state);
+		my_runs_count(&re->runs, re->rows[i].run, VERDICT_LOST);
 	}
 }
 
@@ -126,22 +105,11 @@ static void write_state(struct recoverer *re, int state, struct my_batch *q)
 
 static void write_attempts(struct recoverer *re, struct my_batch *q)
 {
-	const struct lost_row *row;
-	struct my_attempt a;
+	struct sql_attempt a;
 	size_t i;
 
 	for (i = 0; i < re->n; i++) {
-		row = &re->rows[i];
-		a = (struct my_attempt){
-			.message = row->id,
-			.seq = attempt_seq(row->fence, VERDICT_LOST),
-			.run = row->run,
-			.owner = row->owner,
-			.attempt = row->attempts,
-			.verdict = VERDICT_LOST,
-			.started_at = row->started_at,
-			.error = re->r->last_error,
-		};
+		a = sql_attempt_lost(&re->rows[i], re->r);
 		my_attempt_add(re->s, q, &a, i == 0);
 	}
 	my_attempts_end(q);
@@ -200,7 +168,7 @@ static int recover_some(struct my_session *s, void *arg, struct error *err)
 		my_abandon(s);
 		return OK;
 	}
-	judge(re);
+	count(re);
 	return write_all(re, err);
 }
 

@@ -3,6 +3,51 @@
 #include "store_mysql.h"
 #include "text.h"
 
+static int rows_next(struct sql_rows *sql, struct error *err)
+{
+	struct my_rows *rows = container_of(sql, struct my_rows, sql);
+
+	(void)err;
+	return my_row(rows->b, rows->reply, &rows->row);
+}
+
+static int64_t rows_integer(const struct sql_rows *sql, int col)
+{
+	return my_int(&container_of(sql, const struct my_rows, sql)->row, (unsigned)col);
+}
+
+static double rows_real(const struct sql_rows *sql, int col)
+{
+	const char *value = container_of(sql, const struct my_rows, sql)->row.values[col];
+
+	return value ? strtod(value, NULL) : 0;
+}
+
+static const char *rows_text(const struct sql_rows *sql, int col, struct arena *arena)
+{
+	return my_text(&container_of(sql, const struct my_rows, sql)->row, (unsigned)col, arena);
+}
+
+struct my_rows my_rows(const struct my_batch *b, size_t reply)
+{
+	return (struct my_rows){
+		.sql = {.next = rows_next, .integer = rows_integer, .real = rows_real, .text = rows_text},
+		.b = b,
+		.reply = reply,
+	};
+}
+
+void my_numbers(struct buf *sql, const int64_t *numbers, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		if (i)
+			buf_addch(sql, ',');
+		buf_addi64(sql, numbers[i]);
+	}
+}
+
 void my_totals_add(struct my_session *s, struct my_batch *b, const struct my_totals *t)
 {
 	static const char *const columns[ROW_STATE_COUNT] = {
@@ -55,28 +100,23 @@ int my_owner(struct my_session *s, const char *owner, int64_t *ret, struct error
 int my_scheduler_row(const struct my_batch *b, size_t reply, struct scheduler_row *ret,
                      struct error *err)
 {
-	struct scheduler_row row = {.config_batch = 0};
-	struct my_row r;
+	struct my_rows rows = my_rows(b, reply);
 
-	if (!my_row(b, reply, &r))
-		return error_set(err, ERR_NOT_FOUND, "the scheduler has not been set up");
-	row.s.pacing.running = my_int(&r, 0) != 0;
-	row.s.pacing.interval = my_int(&r, 1);
-	row.s.pacing.batch = (uint32_t)my_int(&r, 2);
-	row.s.pacing.beat_at = my_int(&r, 3);
-	row.s.pacing.epoch = my_int(&r, 4);
-	row.s.pacing.left = (uint32_t)my_int(&r, 5);
-	row.s.failure_rate = r.values[6] ? strtod(r.values[6], NULL) : 0;
-	row.s.last_alert_at = my_int(&r, 7);
-	row.config_interval = my_int(&r, 8);
-	row.config_batch = (uint32_t)my_int(&r, 9);
-	row.s.pacing.not_before = my_int(&r, 10);
-	row.job = my_int(&r, 11);
-	/* Every beat is a run, and runs are numbered by beats. */
-	row.s.last_run_at = row.s.pacing.beat_at;
-	row.s.runs_count = row.s.pacing.epoch;
-	*ret = row;
-	return OK;
+	return sql_scheduler(&rows.sql, ret, err);
+}
+
+void my_scheduler_write(struct my_batch *b, const char *how, const struct scheduler_row *row)
+{
+	const struct pacing *p = &row->s.pacing;
+
+	buf_addf(my_begin(b),
+	         "%s herald_scheduler SET one=1,running=%d,beat_interval=%lld,batch=%u,beat_at=%lld,"
+	         "epoch=%lld,remaining=%u,failure_rate=%.17g,last_alert_at=%lld,config_interval=%lld,"
+	         "config_batch=%u,not_before=%lld,job=%lld",
+	         how, p->running, (long long)p->interval, p->batch, (long long)p->beat_at,
+	         (long long)p->epoch, p->left, row->s.failure_rate, (long long)row->s.last_alert_at,
+	         (long long)row->config_interval, row->config_batch, (long long)p->not_before,
+	         (long long)row->job);
 }
 
 /* --- runs ------------------------------------------------------------------------------------------------- */
@@ -193,9 +233,7 @@ int my_runs_judge(struct my_session *s, struct my_runs *runs, const struct my_ba
 		if (!runs->items[i].ends)
 			continue;
 		run_end_apply(runs->items[i].id, &runs->items[i].now, &runs->streak, &end);
-		if (ret->ended_n < ARRAY_SIZE(ret->ended))
-			ret->ended[ret->ended_n] = end;
-		ret->ended_n++;
+		settle_result_add(ret, &end);
 	}
 	return OK;
 }
@@ -232,23 +270,20 @@ void my_runs_release(struct my_runs *runs)
 
 /* --- attempts --------------------------------------------------------------------------------------------- */
 
-void my_attempt_add(struct my_session *s, struct my_batch *b, const struct my_attempt *a, bool first)
+void my_attempt_add(struct my_session *s, struct my_batch *b, const struct sql_attempt *a, bool first)
 {
 	struct buf *sql = first ? my_begin(b) : &b->sql;
-	const int64_t numbers[] = {a->message, a->seq,          a->attempt, a->run,
-	                           a->owner,   (int)a->verdict, a->http_status, a->started_at,
-	                           a->duration};
-	size_t i;
+	int64_t numbers[SQL_ATTEMPT_NUMBERS_N];
 
 	if (first)
-		buf_addlit(sql, "INSERT INTO herald_attempts(message,seq,attempt,run,owner,verdict,"
-		                "http_status,started_at,duration,message_id,error) VALUES");
+		buf_addlit(sql, "INSERT INTO herald_attempts(" SQL_ATTEMPT_NUMBERS ",owner,message_id,error)"
+		                " VALUES(");
 	else
-		buf_addch(sql, ',');
-	for (i = 0; i < ARRAY_SIZE(numbers); i++) {
-		buf_addch(sql, i ? ',' : '(');
-		buf_addi64(sql, numbers[i]);
-	}
+		buf_addlit(sql, ",(");
+	sql_attempt_numbers(a, numbers);
+	my_numbers(sql, numbers, ARRAY_SIZE(numbers));
+	buf_addch(sql, ',');
+	buf_addi64(sql, a->owner);
 	buf_addch(sql, ',');
 	my_quote(s, sql, a->message_id, text_stored(a->message_id, MESSAGE_PROVIDER_ID_MAX));
 	buf_addch(sql, ',');
@@ -264,42 +299,10 @@ void my_attempts_end(struct my_batch *b)
 
 /* --- messages --------------------------------------------------------------------------------------------- */
 
-void my_message(const struct my_row *r, struct arena *arena, struct message *ret)
-{
-	usec_t state_at = my_int(r, 2);
-	int64_t fence = my_int(r, 5);
-	struct message m = {
-		.id = my_int(r, 0),
-		.status = row_status((int)my_int(r, 1)),
-		.attempts = (int)my_int(r, 3),
-		.lost = (int)my_int(r, 4),
-		.fence = fence,
-		.due_at = my_int(r, 6),
-		.started_at = fence ? my_int(r, 7) : 0,
-		.created_at = my_int(r, 8),
-		.updated_at = my_int(r, 9),
-		.send_at = my_int(r, 10),
-		.phone = my_text(r, 11, arena),
-		.content = my_text(r, 12, arena),
-		.idempotency_key = my_text(r, 13, arena),
-		.metadata = my_text(r, 14, arena),
-		.message_id = my_text(r, 15, arena),
-		.last_error = my_text(r, 16, arena),
-	};
-
-	if (m.status == MESSAGE_SENDING) {
-		m.owner = my_text(r, 17, arena);
-		m.lease_until = state_at;
-	} else if (m.status == MESSAGE_SENT) {
-		m.sent_at = state_at;
-	}
-	*ret = m;
-}
-
 size_t my_message_query(struct my_batch *b, int64_t id)
 {
 	buf_addf(my_begin(b),
-	         "SELECT " MY_MESSAGE_COLUMNS " FROM herald_messages m" MY_MESSAGE_JOINS
+	         "SELECT " SQL_MESSAGE_COLUMNS " FROM herald_messages m" SQL_MESSAGE_JOINS
 	         " WHERE m.id=%lld",
 	         (long long)id);
 	return b->n - 1;
@@ -308,10 +311,7 @@ size_t my_message_query(struct my_batch *b, int64_t id)
 int my_message_read(const struct my_batch *b, size_t reply, int64_t id, struct arena *arena,
                     struct message *ret, struct error *err)
 {
-	struct my_row r;
+	struct my_rows rows = my_rows(b, reply);
 
-	if (!my_row(b, reply, &r))
-		return error_set(err, ERR_NOT_FOUND, "there is no message %lld", (long long)id);
-	my_message(&r, arena, ret);
-	return OK;
+	return sql_message(&rows.sql, id, arena, ret, err);
 }

@@ -250,7 +250,7 @@ static void write_attempts(struct settler *se)
 {
 	const struct settlement *s;
 	const struct settled_row *row;
-	struct my_attempt a;
+	struct sql_attempt a;
 	bool first = true;
 	size_t i;
 
@@ -259,19 +259,7 @@ static void write_attempts(struct settler *se)
 		row = find_row(se->rows, se->rows_n, s->id);
 		if (!row || s->verdict == VERDICT_RELEASE)
 			continue;
-		a = (struct my_attempt){
-			.message = s->id,
-			.seq = attempt_seq(s->fence, s->verdict),
-			.run = s->run,
-			.owner = row->fence == s->fence ? row->owner : 0,
-			.attempt = s->attempt,
-			.verdict = s->verdict,
-			.http_status = s->http_status,
-			.started_at = s->started_at,
-			.duration = s->duration,
-			.message_id = s->verdict == VERDICT_SENT ? s->message_id : NULL,
-			.error = s->verdict == VERDICT_SENT ? NULL : s->error,
-		};
+		a = sql_attempt_settled(s, row->fence == s->fence ? row->owner : 0);
 		my_attempt_add(se->s, &se->q, &a, first);
 		first = false;
 	}

@@ -1,5 +1,4 @@
-/* Steering: cancel, replay, the scheduler. */
-#include "alloc.h"
+/* Steering: cancel, replay and the scheduler. */
 #include "store_mysql.h"
 
 /* Begins a transaction, locks one message and reads its state (-1: not there) and the clock. */
@@ -188,20 +187,6 @@ static void read_figures(const struct my_batch *q, size_t reply, struct schedule
 	s->now = my_int(&r, 2);
 }
 
-static void write_row(struct my_batch *q, const struct scheduler_row *row, bool fresh)
-{
-	const struct pacing *p = &row->s.pacing;
-
-	buf_addf(my_begin(q),
-	         "%s herald_scheduler SET running=%d,beat_interval=%lld,batch=%u,beat_at=%lld,epoch=%lld,"
-	         "remaining=%u,failure_rate=%.17g,last_alert_at=%lld,config_interval=%lld,"
-	         "config_batch=%u,not_before=%lld,job=%lld%s",
-	         fresh ? "INSERT INTO" : "UPDATE", p->running, (long long)p->interval, p->batch,
-	         (long long)p->beat_at, (long long)p->epoch, p->left, row->s.failure_rate,
-	         (long long)row->s.last_alert_at, (long long)row->config_interval, row->config_batch,
-	         (long long)p->not_before, (long long)row->job, fresh ? ",one=1" : " WHERE one=1");
-}
-
 /* What a change of the scheduler has begun and ended; row->s.now is set. */
 static void write_job(struct my_session *s, struct my_batch *q, const struct scheduler_row *row)
 {
@@ -260,7 +245,7 @@ static int steer(struct my_session *s, void *arg, struct error *err)
 	else
 		st->changed = scheduler_row_change(&st->row, st->change, st->row.s.now);
 	my_batch_clear(&q);
-	write_row(&q, &st->row, fresh);
+	my_scheduler_write(&q, fresh ? "INSERT INTO" : "UPDATE", &st->row);
 	write_job(s, &q, &st->row);
 	figures = my_add(&q, figures_query);
 	my_commit(&q);
@@ -317,63 +302,5 @@ int my_scheduler_get(void *session, struct scheduler *ret, struct error *err)
 
 	if (!rc)
 		*ret = s;
-	return rc;
-}
-
-/* --- jobs -------------------------------------------------------------------------------------------------- */
-
-struct jobs_query {
-	int64_t before;
-	uint64_t offset;
-	uint32_t limit;
-	struct job_page page;
-};
-
-static int read_jobs(struct my_session *s, void *arg, struct error *err)
-{
-	struct my_batch b cleanup(my_batch_release) = MY_BATCH_INIT;
-	struct jobs_query *q = arg;
-	struct job_page *page = &q->page;
-	size_t total = my_add(&b, "SELECT COUNT(*) FROM herald_jobs"), rows;
-	struct my_row r;
-	int rc;
-
-	rows = b.n;
-	buf_addf(my_begin(&b),
-	         "SELECT id,name,started_at,finished_at,(SELECT COALESCE(SUM(r.claimed),0) FROM herald_runs r"
-	         " WHERE r.id>=j.first_run AND (j.finished_at=0 OR r.id<=j.last_run)) FROM herald_jobs j"
-	         " WHERE id<%lld ORDER BY id DESC LIMIT %llu OFFSET %llu",
-	         (long long)(q->before ? q->before : INT64_MAX), (unsigned long long)q->limit + 1,
-	         (unsigned long long)q->offset);
-	rc = my_run(s, &b, err);
-	if (rc)
-		return rc;
-	if (my_row(&b, total, &r))
-		page->total = my_int(&r, 0);
-	page->items = arena_calloc(&page->arena, q->limit, sizeof(*page->items));
-	while (my_row(&b, rows, &r)) {
-		if (page->n == q->limit) {
-			page->more = true;
-			break;
-		}
-		page->items[page->n++] = (struct job){
-			.id = my_int(&r, 0),
-			.name = my_text(&r, 1, &page->arena),
-			.started_at = my_int(&r, 2),
-			.finished_at = my_int(&r, 3),
-			.taken = my_int(&r, 4),
-		};
-	}
-	return OK;
-}
-
-int my_jobs(void *session, int64_t before, uint64_t offset, uint32_t limit, struct job_page *ret,
-            struct error *err)
-{
-	struct jobs_query q = {.before = before, .offset = offset, .limit = limit};
-	int rc = my_transact(session, read_jobs, &q, err);
-
-	if (!rc)
-		*ret = q.page;
 	return rc;
 }

@@ -18,8 +18,7 @@
 #include <libpq-fe.h>
 
 #include "buf.h"
-#include "store_driver.h"
-#include "store_rules.h"
+#include "store_sql.h"
 
 struct pg_db {
 	char *url;
@@ -87,11 +86,29 @@ void pg_add_text_array(struct pg_args *a, size_t n);
 void pg_item_i64(struct pg_args *a, int64_t v);
 void pg_item_text(struct pg_args *a, const char *s, size_t len); /* s NULL: null */
 
+/* Rows of numbers and texts, sent as one array per column: first those of numbers, then those of texts. */
+struct pg_table {
+	size_t numbers_n, texts_n; /* columns */
+	size_t n, cap;             /* rows */
+	int64_t *numbers;
+	const char **texts; /* stay the caller's */
+};
+void pg_table_row(struct pg_table *t, const int64_t *numbers, const char *const *texts);
+void pg_add_table(struct pg_args *a, const struct pg_table *t); /* which has at least one row */
+void pg_table_release(struct pg_table *t);
+
 /* Columns of a result. An integer of any width, or a boolean; null is 0. */
 int64_t pg_i64(const PGresult *res, int row, int col);
 double pg_f64(const PGresult *res, int row, int col);
 /* Copied into the arena; NULL stays NULL. */
 const char *pg_text(const PGresult *res, int row, int col, struct arena *arena);
+/* The same, row by row. */
+struct pg_rows {
+	struct sql_rows sql;
+	const PGresult *res;
+	int row;
+};
+struct pg_rows pg_rows(const PGresult *res);
 
 /* --- store_postgres_error.c ------------------------------------------------------------------------------- */
 
@@ -162,13 +179,14 @@ void pg_counts_call(struct pg_call *call, struct pg_args *args, const struct pg_
 /* Id of the owner's name, made when new. Outside of a transaction. */
 int pg_owner(struct pg_session *s, const char *owner, int64_t *ret, struct error *err);
 
-/* A SELECT of the scheduler's row begins with these columns; pg_scheduler() reads them, but for
- * messages_sent. PG_SCHEDULER_COLUMNS_N: how many. */
-#define PG_SCHEDULER_COLUMNS                                                                       \
-	"s.running,s.beat_interval,s.batch,s.beat_at,s.epoch,s.remaining,s.failure_rate,"          \
-	"s.last_alert_at,s.config_interval,s.config_batch,s.not_before,s.job"
-#define PG_SCHEDULER_COLUMNS_N 12
-void pg_scheduler(const PGresult *res, int row, struct scheduler_row *ret);
+/* ERR_NOT_FOUND before store_scheduler_init(). */
+int pg_scheduler(const PGresult *res, struct scheduler_row *ret, struct error *err);
+/* SQL_SCHEDULER_COLUMNS as parameters: $1 to $12. */
+void pg_add_scheduler(struct pg_args *args, const struct scheduler_row *row);
+#define PG_SCHEDULER_INSERT                                                                        \
+	"INSERT INTO herald_scheduler(one," SQL_SCHEDULER_COLUMNS ")"                              \
+	" VALUES(1,$1::bigint<>0,$2::bigint,$3::bigint,$4::bigint,$5::bigint,$6::bigint,"          \
+	"$7::float8,$8::bigint,$9::bigint,$10::bigint,$11::bigint,$12::bigint)"
 
 /* The columns of a run that say how far it is, and whether it has ended with that. */
 #define PG_TALLY_COLUMNS "id,claimed,sent,failed,retried,lost,closed,finished"
@@ -182,19 +200,9 @@ int pg_run_finish(struct pg_session *s, const PGresult *res, int row, struct run
 int pg_account(struct pg_session *s, const int64_t by_state[ROW_STATE_COUNT], struct run_outcomes *o,
                void (*ended)(void *arg, const struct run_end *end), void *arg, struct error *err);
 
-/* A SELECT of messages begins with these columns; pg_message() reads them. PG_MESSAGE_COLUMNS_N: how many. */
-#define PG_MESSAGE_COLUMNS                                                                         \
-	"m.id,m.state,m.state_at,m.attempts,m.lost,m.fence,m.due_at,m.started_at,m.created_at,"    \
-	"m.updated_at,m.send_at,m.phone,m.content,m.idempotency_key,m.metadata,a.message_id,"      \
-	"a.error,o.owner"
-#define PG_MESSAGE_COLUMNS_N 18
-#define PG_MESSAGE_JOINS                                                                           \
-	" LEFT JOIN herald_attempts a ON a.message=m.id AND a.seq=m.said"                          \
-	" LEFT JOIN herald_owners o ON o.id=m.owner"
 #define PG_MESSAGE_BY_ID                                                                           \
-	"SELECT " PG_MESSAGE_COLUMNS " FROM herald_messages m" PG_MESSAGE_JOINS                    \
+	"SELECT " SQL_MESSAGE_COLUMNS " FROM herald_messages m" SQL_MESSAGE_JOINS                  \
 	" WHERE m.id=$1::bigint"
-void pg_message(const PGresult *res, int row, struct arena *arena, struct message *ret);
 
 /* --- the verbs, by file: _insert, _claim, _settle, _recover, _read, _list, _steer ------------------------- */
 

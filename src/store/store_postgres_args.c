@@ -1,5 +1,7 @@
 /* Parameters and results in binary form: integers in network order, arrays with a header. */
 #include <endian.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "alloc.h"
 #include "store_postgres.h"
@@ -98,6 +100,47 @@ void pg_item_text(struct pg_args *a, const char *s, size_t len)
 		put(a, s, len);
 }
 
+void pg_table_row(struct pg_table *t, const int64_t *numbers, const char *const *texts)
+{
+	size_t i;
+
+	if (t->n == t->cap) {
+		t->cap = t->cap ? 2 * t->cap : 64;
+		t->numbers = xreallocarray(t->numbers, t->cap * t->numbers_n, sizeof(*t->numbers));
+		if (t->texts_n)
+			t->texts = xreallocarray(t->texts, t->cap * t->texts_n, sizeof(*t->texts));
+	}
+	memcpy(t->numbers + t->n * t->numbers_n, numbers, t->numbers_n * sizeof(*numbers));
+	for (i = 0; i < t->texts_n; i++)
+		t->texts[t->n * t->texts_n + i] = texts[i];
+	t->n++;
+}
+
+void pg_add_table(struct pg_args *a, const struct pg_table *t)
+{
+	size_t row, col;
+
+	for (col = 0; col < t->numbers_n; col++) {
+		pg_add_i64_array(a, t->n);
+		for (row = 0; row < t->n; row++)
+			pg_item_i64(a, t->numbers[row * t->numbers_n + col]);
+	}
+	for (col = 0; col < t->texts_n; col++) {
+		pg_add_text_array(a, t->n);
+		for (row = 0; row < t->n; row++) {
+			const char *text = t->texts[row * t->texts_n + col];
+
+			pg_item_text(a, text, text ? strlen(text) : 0);
+		}
+	}
+}
+
+void pg_table_release(struct pg_table *t)
+{
+	free(t->numbers);
+	free(t->texts);
+}
+
 int64_t pg_i64(const PGresult *res, int row, int col)
 {
 	const char *p = PQgetvalue(res, row, col);
@@ -138,4 +181,42 @@ const char *pg_text(const PGresult *res, int row, int col, struct arena *arena)
 	if (PQgetisnull(res, row, col))
 		return NULL;
 	return arena_strndup(arena, PQgetvalue(res, row, col), (size_t)PQgetlength(res, row, col));
+}
+
+static int rows_next(struct sql_rows *sql, struct error *err)
+{
+	struct pg_rows *rows = container_of(sql, struct pg_rows, sql);
+
+	(void)err;
+	return ++rows->row < PQntuples(rows->res);
+}
+
+static int64_t rows_integer(const struct sql_rows *sql, int col)
+{
+	const struct pg_rows *rows = container_of(sql, const struct pg_rows, sql);
+
+	return pg_i64(rows->res, rows->row, col);
+}
+
+static double rows_real(const struct sql_rows *sql, int col)
+{
+	const struct pg_rows *rows = container_of(sql, const struct pg_rows, sql);
+
+	return pg_f64(rows->res, rows->row, col);
+}
+
+static const char *rows_text(const struct sql_rows *sql, int col, struct arena *arena)
+{
+	const struct pg_rows *rows = container_of(sql, const struct pg_rows, sql);
+
+	return pg_text(rows->res, rows->row, col, arena);
+}
+
+struct pg_rows pg_rows(const PGresult *res)
+{
+	return (struct pg_rows){
+		.sql = {.next = rows_next, .integer = rows_integer, .real = rows_real, .text = rows_text},
+		.res = res,
+		.row = -1,
+	};
 }

@@ -69,8 +69,8 @@ static usec_t soonest(const struct claim_request *r, usec_t pending, usec_t retr
 
 static int look(struct pg_session *s, struct claimer *cl, struct error *err)
 {
-	static const char sql[] = "SELECT " PG_SCHEDULER_COLUMNS "," PG_NOW "," SOONEST
-				  " FROM (SELECT) one LEFT JOIN herald_scheduler s ON true";
+	static const char sql[] = "SELECT " SQL_SCHEDULER_COLUMNS "," PG_NOW "," SOONEST
+				  " FROM (SELECT) one LEFT JOIN herald_scheduler ON true";
 	struct claim_batch *b = &cl->batch;
 	struct scheduler_row row;
 	usec_t pending, retrying;
@@ -79,7 +79,7 @@ static int look(struct pg_session *s, struct claimer *cl, struct error *err)
 
 	if (rc)
 		return rc;
-	b->now = pg_i64(res, 0, PG_SCHEDULER_COLUMNS_N);
+	b->now = pg_i64(res, 0, SQL_SCHEDULER_COLUMNS_N);
 	b->lease_until = b->now + cl->r->lease;
 	if (PQgetisnull(res, 0, 0)) {
 		PQclear(res);
@@ -87,11 +87,12 @@ static int look(struct pg_session *s, struct claimer *cl, struct error *err)
 		b->next_at = USEC_NEVER;
 		return OK;
 	}
-	pg_scheduler(res, 0, &row);
-	pending = due(res, PG_SCHEDULER_COLUMNS_N + 1);
-	retrying = due(res, PG_SCHEDULER_COLUMNS_N + 2);
+	rc = pg_scheduler(res, &row, err);
+	pending = due(res, SQL_SCHEDULER_COLUMNS_N + 1);
+	retrying = due(res, SQL_SCHEDULER_COLUMNS_N + 2);
 	PQclear(res);
-
+	if (rc)
+		return rc;
 	cl->seen = row.s.pacing;
 	b->failure_rate = row.s.failure_rate;
 	cl->retrying_due = retrying <= b->now;
@@ -215,7 +216,7 @@ static int take_both(struct pg_session *s, struct claimer *cl, size_t grant, int
 static int lock_beat(struct pg_session *s, struct claimer *cl, uint32_t *ret_grant, struct error *err)
 {
 	struct pg_call calls[] = {
-		{.sql = "SELECT " PG_SCHEDULER_COLUMNS " FROM herald_scheduler s FOR UPDATE"},
+		{.sql = "SELECT " SQL_SCHEDULER_COLUMNS " FROM herald_scheduler FOR UPDATE"},
 		{.sql = "SELECT " PG_NOW},
 	};
 	struct scheduler_row row;
@@ -223,16 +224,17 @@ static int lock_beat(struct pg_session *s, struct claimer *cl, uint32_t *ret_gra
 
 	if (rc)
 		return rc;
-	if (PQntuples(calls[0].res)) {
-		pg_scheduler(calls[0].res, 0, &row);
+	rc = pg_scheduler(calls[0].res, &row, err);
+	if (!rc) {
 		cl->seen = row.s.pacing;
 		cl->batch.failure_rate = row.s.failure_rate;
 		cl->batch.now = pg_i64(calls[1].res, 0, 0);
 		cl->batch.lease_until = cl->batch.now + cl->r->lease;
 	}
 	pg_calls_clear(calls, ARRAY_SIZE(calls));
-	*ret_grant = ask(cl);
-	return OK;
+	if (!rc)
+		*ret_grant = ask(cl);
+	return rc;
 }
 
 static void add_run_end(struct claimer *cl, const struct run_end *end)

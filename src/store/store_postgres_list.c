@@ -1,10 +1,9 @@
 /* Lists of messages: the page and the total from one snapshot, in one round trip. */
-#include "alloc.h"
 #include "store_postgres.h"
 
 struct lister {
 	const struct list_query *q;
-	struct message_page page;
+	struct message_page *page;
 };
 
 /* Adds a condition whose parameter is the one that is added to the arguments next. */
@@ -120,35 +119,15 @@ static void build_page(struct buf *sql, struct pg_args *args, const struct list_
 {
 	uint64_t most = q->offset + q->limit + 1;
 
-	buf_addlit(sql, "SELECT " PG_MESSAGE_COLUMNS ",k.at FROM (SELECT id,at FROM (");
+	buf_addlit(sql, "SELECT " SQL_MESSAGE_COLUMNS ",k.at FROM (SELECT id,at FROM (");
 	add_source(sql, args, q, MIN_OF(most, (uint64_t)INT64_MAX));
 	buf_addf(sql,
 	         ") u ORDER BY at DESC,id DESC LIMIT $%zu::bigint OFFSET $%zu::bigint) k"
-	         " JOIN herald_messages m ON m.id=k.id" PG_MESSAGE_JOINS
+	         " JOIN herald_messages m ON m.id=k.id" SQL_MESSAGE_JOINS
 	         " ORDER BY k.at DESC,k.id DESC",
 	         args->n + 1, args->n + 2);
 	pg_add_i64(args, (int64_t)q->limit + 1);
 	pg_add_i64(args, (int64_t)q->offset);
-}
-
-static void read_page(const PGresult *res, struct lister *l)
-{
-	struct message_page *page = &l->page;
-	int i;
-
-	page->items = arena_calloc(&page->arena, l->q->limit, sizeof(*page->items));
-	for (i = 0; i < PQntuples(res); i++) {
-		if (page->n == l->q->limit) {
-			page->more = true;
-			return;
-		}
-		pg_message(res, i, &page->arena, &page->items[page->n]);
-		page->last = (struct list_position){
-			.at = pg_i64(res, i, PG_MESSAGE_COLUMNS_N),
-			.id = page->items[page->n].id,
-		};
-		page->n++;
-	}
 }
 
 static int list_body(struct pg_session *s, void *arg, struct error *err)
@@ -159,6 +138,7 @@ static int list_body(struct pg_session *s, void *arg, struct error *err)
 	struct pg_args page_args cleanup(pg_args_release) = PG_ARGS_INIT;
 	struct pg_args count_args cleanup(pg_args_release) = PG_ARGS_INIT;
 	struct pg_call calls[4] = {{.sql = PG_BEGIN_READ}};
+	struct pg_rows rows;
 	size_t n = 1;
 	int rc;
 
@@ -172,23 +152,20 @@ static int list_body(struct pg_session *s, void *arg, struct error *err)
 	rc = pg_run(s, calls, n, err);
 	if (rc)
 		return rc;
-	l->page = (struct message_page){.total = -1};
-	read_page(calls[1].res, l);
+	rows = pg_rows(calls[1].res);
+	rc = sql_message_page(&rows.sql, l->q->limit, l->page, err);
 	if (l->q->want_total) {
-		l->page.total = pg_i64(calls[2].res, 0, 0);
+		l->page->total = pg_i64(calls[2].res, 0, 0);
 		if (l->q->phone || l->q->since || l->q->until)
-			list_bound_total(l->q, &l->page);
+			list_bound_total(l->q, l->page);
 	}
 	pg_calls_clear(calls, n);
-	return OK;
+	return rc;
 }
 
 int pg_list(void *session, const struct list_query *q, struct message_page *ret, struct error *err)
 {
-	struct lister l = {.q = q};
-	int rc = pg_transact(session, list_body, &l, err);
+	struct lister l = {.q = q, .page = ret};
 
-	if (!rc)
-		*ret = l.page;
-	return rc;
+	return pg_transact(session, list_body, &l, err);
 }

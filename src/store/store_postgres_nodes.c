@@ -46,55 +46,32 @@ int pg_node_seen(void *session, const struct node_report *r, struct error *err)
 	return pg_transact(session, seen_body, &own, err);
 }
 
-static void read_nodes(const PGresult *res, struct node_page *page)
-{
-	int i;
-
-	*page = (struct node_page){.n = (size_t)PQntuples(res)};
-	page->items = arena_calloc(&page->arena, MAX_OF(page->n, 1), sizeof(*page->items));
-	for (i = 0; i < PQntuples(res); i++)
-		page->items[i] = (struct node){
-			.id = pg_text(res, i, 0, &page->arena),
-			.boot = pg_text(res, i, 1, &page->arena),
-			.version = pg_text(res, i, 2, &page->arena),
-			.role = pg_text(res, i, 3, &page->arena),
-			.started_at = pg_i64(res, i, 4),
-			.last_seen = pg_i64(res, i, 5),
-			.in_flight = (uint32_t)pg_i64(res, i, 6),
-			.left = pg_i64(res, i, 7) != 0,
-		};
-}
-
 static int nodes_body(struct pg_session *s, void *arg, struct error *err)
 {
 	struct pg_args args cleanup(pg_args_release) = PG_ARGS_INIT;
 	struct pg_call calls[] = {
 		{.sql = PG_BEGIN_READ},
-		{.sql = "SELECT node,boot,version,role,started_at,last_seen,in_flight,has_left"
-	                " FROM herald_nodes ORDER BY last_seen DESC LIMIT $1::bigint",
+		{.sql = "SELECT " SQL_NODE_COLUMNS " FROM herald_nodes ORDER BY last_seen DESC LIMIT $1::bigint",
 	         .args = &args},
 		{.sql = "SELECT " PG_NOW},
 		{.sql = PG_END_READ},
 	};
 	struct node_page *page = arg;
+	struct pg_rows rows;
 	int rc;
 
 	pg_add_i64(&args, NODES_LISTED);
 	rc = pg_run(s, calls, ARRAY_SIZE(calls), err);
 	if (rc)
 		return rc;
-	read_nodes(calls[1].res, page);
+	rows = pg_rows(calls[1].res);
+	rc = sql_node_page(&rows.sql, page, err);
 	page->now = pg_i64(calls[2].res, 0, 0);
 	pg_calls_clear(calls, ARRAY_SIZE(calls));
-	return OK;
+	return rc;
 }
 
 int pg_nodes(void *session, struct node_page *ret, struct error *err)
 {
-	struct node_page page;
-	int rc = pg_transact(session, nodes_body, &page, err);
-
-	if (!rc)
-		*ret = page;
-	return rc;
+	return pg_transact(session, nodes_body, ret, err);
 }

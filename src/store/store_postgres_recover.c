@@ -8,16 +8,9 @@
 #define NEXT_EXPIRY                                                                                \
 	"SELECT state_at FROM herald_messages WHERE state=1 ORDER BY state,state_at,id LIMIT 1"
 
-struct lost_row {
-	int64_t id, fence, owner, run;
-	int attempts, lost;
-	usec_t started_at;
-	int state; /* what it becomes */
-};
-
 struct recoverer {
 	const struct recover_request *r;
-	struct lost_row *rows;
+	struct sql_lost *rows;
 	size_t n;
 	usec_t now;
 	int64_t by_state[ROW_STATE_COUNT];
@@ -50,40 +43,26 @@ static int gather(struct pg_session *s, struct recoverer *re, struct error *err)
 {
 	struct pg_args args cleanup(pg_args_release) = PG_ARGS_INIT;
 	struct pg_call call = {
-		.sql = "SELECT id,fence,owner,run,attempts,lost,started_at FROM herald_messages"
+		.sql = "SELECT " SQL_LOST_COLUMNS " FROM herald_messages"
 		       " WHERE state=1 AND state_at<=$1::bigint ORDER BY state,state_at,id"
 		       " LIMIT $2::bigint FOR UPDATE SKIP LOCKED",
 		.args = &args,
 	};
-	const PGresult *res;
-	struct lost_row *row;
-	int rc, i, n;
+	struct sql_lost *row;
+	struct pg_rows rows;
+	int rc;
 
 	pg_add_i64(&args, re->now);
 	pg_add_i64(&args, re->r->limit);
 	rc = pg_begin(s, &call, 1, err);
 	if (rc)
 		return rc;
-	res = call.res;
-	n = PQntuples(res);
-	re->rows = xcalloc((size_t)n + 1, sizeof(*re->rows));
-	for (i = 0; i < n; i++) {
+	re->rows = xcalloc((size_t)PQntuples(call.res) + 1, sizeof(*re->rows));
+	rows = pg_rows(call.res);
+	while (rows.sql.next(&rows.sql, err) > 0) {
 		row = &re->rows[re->n++];
-		*row = (struct lost_row){
-			.id = pg_i64(res, i, 0),
-			.fence = pg_i64(res, i, 1),
-			.owner = pg_i64(res, i, 2),
-			.run = pg_i64(res, i, 3),
-			.attempts = (int)pg_i64(res, i, 4),
-			.lost = (int)pg_i64(res, i, 5) + 1,
-			.started_at = pg_i64(res, i, 6),
-		};
-		row->state = recovered_state(re->r, row->attempts, row->lost);
-		re->by_state[MESSAGE_SENDING]--;
-		re->by_state[row->state]++;
-		re->result.pending += row_status(row->state) == MESSAGE_PENDING;
-		re->result.unknown += row->state == MESSAGE_UNKNOWN;
-		re->result.failed += row->state == MESSAGE_FAILED;
+		*row = sql_lost_row(&rows.sql, re->r);
+		recovered_count(&re->result, re->by_state, row->state);
 		run_outcomes_add(&re->outcomes, row->run, VERDICT_LOST);
 	}
 	pg_calls_clear(&call, 1);
@@ -104,24 +83,20 @@ static int write_rows(struct pg_session *s, const struct recoverer *re, struct e
 		"started_at,duration,error)"
 		" SELECT id,said,attempts,run,owner,5,0,started_at,0,$6::text FROM u"
 		" ON CONFLICT DO NOTHING";
+	struct pg_table rows cleanup(pg_table_release) = {.numbers_n = 4};
 	struct pg_args args cleanup(pg_args_release) = PG_ARGS_INIT;
 	char *error cleanup(free_ptr) = NULL;
 	PGresult *res;
 	size_t i;
 	int rc;
 
-	pg_add_i64_array(&args, re->n);
-	for (i = 0; i < re->n; i++)
-		pg_item_i64(&args, re->rows[i].id);
-	pg_add_i64_array(&args, re->n);
-	for (i = 0; i < re->n; i++)
-		pg_item_i64(&args, re->rows[i].state);
-	pg_add_i64_array(&args, re->n);
-	for (i = 0; i < re->n; i++)
-		pg_item_i64(&args, attempt_seq(re->rows[i].fence, VERDICT_LOST));
-	pg_add_i64_array(&args, re->n);
-	for (i = 0; i < re->n; i++)
-		pg_item_i64(&args, re->rows[i].lost);
+	for (i = 0; i < re->n; i++) {
+		const struct sql_lost *row = &re->rows[i];
+		const int64_t numbers[] = {row->id, row->state, attempt_seq(row->fence, VERDICT_LOST), row->lost};
+
+		pg_table_row(&rows, numbers, NULL);
+	}
+	pg_add_table(&args, &rows);
 	pg_add_i64(&args, re->now);
 	if (re->r->last_error)
 		error = xstrndup(re->r->last_error, text_stored(re->r->last_error, MESSAGE_ERROR_MAX));

@@ -53,24 +53,11 @@ int pg_owner(struct pg_session *s, const char *owner, int64_t *ret, struct error
 	return rc;
 }
 
-void pg_scheduler(const PGresult *res, int row, struct scheduler_row *ret)
+int pg_scheduler(const PGresult *res, struct scheduler_row *ret, struct error *err)
 {
-	*ret = (struct scheduler_row){.config_batch = 0};
-	ret->s.pacing.running = pg_i64(res, row, 0) != 0;
-	ret->s.pacing.interval = pg_i64(res, row, 1);
-	ret->s.pacing.batch = (uint32_t)pg_i64(res, row, 2);
-	ret->s.pacing.beat_at = pg_i64(res, row, 3);
-	ret->s.pacing.epoch = pg_i64(res, row, 4);
-	ret->s.pacing.left = (uint32_t)pg_i64(res, row, 5);
-	ret->s.failure_rate = pg_f64(res, row, 6);
-	ret->s.last_alert_at = pg_i64(res, row, 7);
-	ret->config_interval = pg_i64(res, row, 8);
-	ret->config_batch = (uint32_t)pg_i64(res, row, 9);
-	ret->s.pacing.not_before = pg_i64(res, row, 10);
-	ret->job = pg_i64(res, row, 11);
-	/* Every beat is a run, and runs are numbered by beats. */
-	ret->s.last_run_at = ret->s.pacing.beat_at;
-	ret->s.runs_count = ret->s.pacing.epoch;
+	struct pg_rows rows = pg_rows(res);
+
+	return sql_scheduler(&rows.sql, ret, err);
 }
 
 int pg_run_finish(struct pg_session *s, const PGresult *res, int row, struct run_end *ret,
@@ -113,13 +100,6 @@ int pg_run_finish(struct pg_session *s, const PGresult *res, int row, struct run
 }
 
 /* --- outcomes ---------------------------------------------------------------------------------------------- */
-
-static int by_run(const void *a, const void *b)
-{
-	const struct run_outcome *x = a, *y = b;
-
-	return (x->run > y->run) - (x->run < y->run);
-}
 
 /* One run's figures; claimed shrinks when a claim is given back, so it is added as a signed number. */
 static void outcome_call(struct pg_call *call, struct pg_args *args, const struct run_outcome *o)
@@ -166,8 +146,7 @@ int pg_account(struct pg_session *s, const int64_t by_state[ROW_STATE_COUNT], st
 	bool counted = false;
 	int rc = OK;
 
-	if (o->n)
-		qsort(o->runs, o->n, sizeof(*o->runs), by_run);
+	run_outcomes_sort(o);
 	while (!rc && (!counted || done < o->n)) {
 		n = 0;
 		if (!counted) {
@@ -188,38 +167,4 @@ int pg_account(struct pg_session *s, const int64_t by_state[ROW_STATE_COUNT], st
 		counted = true;
 	}
 	return rc;
-}
-
-/* --- messages ---------------------------------------------------------------------------------------------- */
-
-void pg_message(const PGresult *res, int row, struct arena *arena, struct message *ret)
-{
-	usec_t state_at = pg_i64(res, row, 2);
-	int64_t fence = pg_i64(res, row, 5);
-	struct message m = {
-		.id = pg_i64(res, row, 0),
-		.status = row_status((int)pg_i64(res, row, 1)),
-		.attempts = (int)pg_i64(res, row, 3),
-		.lost = (int)pg_i64(res, row, 4),
-		.fence = fence,
-		.due_at = pg_i64(res, row, 6),
-		.started_at = fence ? pg_i64(res, row, 7) : 0,
-		.created_at = pg_i64(res, row, 8),
-		.updated_at = pg_i64(res, row, 9),
-		.send_at = pg_i64(res, row, 10),
-		.phone = pg_text(res, row, 11, arena),
-		.content = pg_text(res, row, 12, arena),
-		.idempotency_key = pg_text(res, row, 13, arena),
-		.metadata = pg_text(res, row, 14, arena),
-		.message_id = pg_text(res, row, 15, arena),
-		.last_error = pg_text(res, row, 16, arena),
-	};
-
-	if (m.status == MESSAGE_SENDING) {
-		m.owner = pg_text(res, row, 17, arena);
-		m.lease_until = state_at;
-	} else if (m.status == MESSAGE_SENT) {
-		m.sent_at = state_at;
-	}
-	*ret = m;
 }

@@ -255,11 +255,7 @@ static int settle_judged(struct pg_session *s, struct settler *se, struct entry 
 
 static void note_ended(void *arg, const struct run_end *end)
 {
-	struct settle_result *r = arg;
-
-	if (r->ended_n < ARRAY_SIZE(r->ended))
-		r->ended[r->ended_n] = *end;
-	r->ended_n++;
+	settle_result_add(arg, end);
 }
 
 /* Moves the first entry of each message to the front, in order; returns how many. */

@@ -38,17 +38,17 @@ static int cancel_body(struct pg_session *s, void *arg, struct error *err)
 	         .args = &args},
 		{.sql = PG_MESSAGE_BY_ID, .args = &args},
 	};
+	struct pg_rows rows;
 	int rc, state;
 
 	pg_add_i64(&args, c->id);
 	rc = pg_begin(s, calls, ARRAY_SIZE(calls), err);
 	if (rc)
 		return rc;
-	if (!PQntuples(calls[0].res)) {
-		rc = error_set(err, ERR_NOT_FOUND, "there is no message %lld", (long long)c->id);
-	} else {
+	rows = pg_rows(calls[2].res);
+	rc = sql_message(&rows.sql, c->id, c->arena, &c->message, err);
+	if (!rc) {
 		state = (int)pg_i64(calls[0].res, 0, 0);
-		pg_message(calls[2].res, 0, c->arena, &c->message);
 		if (row_status(state) != MESSAGE_PENDING)
 			rc = error_set(err, ERR_CONFLICT,
 			               "message %lld is %s: only pending ones can be cancelled",
@@ -152,7 +152,7 @@ struct steering {
 	bool changed;
 };
 
-static void add_row(struct pg_args *args, const struct scheduler_row *row)
+void pg_add_scheduler(struct pg_args *args, const struct scheduler_row *row)
 {
 	const struct pacing *p = &row->s.pacing;
 
@@ -221,7 +221,7 @@ static int write_row(struct pg_session *s, const struct scheduler_row *row, stru
 	};
 	int rc;
 
-	add_row(&args, row);
+	pg_add_scheduler(&args, row);
 	rc = pg_run(s, &call, 1, err);
 	if (rc)
 		return rc;
@@ -238,14 +238,8 @@ static int make_row(struct pg_session *s, const struct scheduler_defaults *d, st
 	PGresult *res;
 	int rc;
 
-	add_row(&args, &row);
-	rc = pg_run1(s,
-	             "INSERT INTO herald_scheduler(one,running,beat_interval,batch,beat_at,epoch,"
-	             "remaining,failure_rate,last_alert_at,config_interval,config_batch,not_before,job)"
-	             " VALUES(1,$1::bigint<>0,$2::bigint,$3::bigint,$4::bigint,$5::bigint,$6::bigint,"
-	             "$7::float8,$8::bigint,$9::bigint,$10::bigint,$11::bigint,$12::bigint)"
-	             " ON CONFLICT DO NOTHING",
-	             &args, &res, err);
+	pg_add_scheduler(&args, &row);
+	rc = pg_run1(s, PG_SCHEDULER_INSERT " ON CONFLICT DO NOTHING", &args, &res, err);
 	if (!rc)
 		PQclear(res);
 	return rc;
@@ -255,7 +249,7 @@ static int steer_body(struct pg_session *s, void *arg, struct error *err)
 {
 	struct steering *st = arg;
 	struct pg_call calls[] = {
-		{.sql = "SELECT " PG_SCHEDULER_COLUMNS " FROM herald_scheduler s FOR UPDATE"},
+		{.sql = "SELECT " SQL_SCHEDULER_COLUMNS " FROM herald_scheduler FOR UPDATE"},
 		{.sql = BESIDE},
 	};
 	int rc = st->defaults ? make_row(s, st->defaults, err) : OK;
@@ -264,12 +258,9 @@ static int steer_body(struct pg_session *s, void *arg, struct error *err)
 		rc = pg_begin(s, calls, ARRAY_SIZE(calls), err);
 	if (rc)
 		return rc;
-	if (PQntuples(calls[0].res)) {
-		pg_scheduler(calls[0].res, 0, &st->row);
+	rc = pg_scheduler(calls[0].res, &st->row, err);
+	if (!rc)
 		read_beside(calls[1].res, &st->row.s);
-	} else {
-		rc = error_set(err, ERR_NOT_FOUND, "the scheduler has not been set up");
-	}
 	pg_calls_clear(calls, ARRAY_SIZE(calls));
 	if (rc)
 		return rc;
@@ -309,7 +300,7 @@ static int get_body(struct pg_session *s, void *arg, struct error *err)
 	struct scheduler_row *row = arg;
 	struct pg_call calls[] = {
 		{.sql = PG_BEGIN_READ},
-		{.sql = "SELECT " PG_SCHEDULER_COLUMNS " FROM herald_scheduler s"},
+		{.sql = "SELECT " SQL_SCHEDULER_COLUMNS " FROM herald_scheduler"},
 		{.sql = BESIDE},
 		{.sql = PG_END_READ},
 	};
@@ -317,12 +308,9 @@ static int get_body(struct pg_session *s, void *arg, struct error *err)
 
 	if (rc)
 		return rc;
-	if (PQntuples(calls[1].res)) {
-		pg_scheduler(calls[1].res, 0, row);
+	rc = pg_scheduler(calls[1].res, row, err);
+	if (!rc)
 		read_beside(calls[2].res, &row->s);
-	} else {
-		rc = error_set(err, ERR_NOT_FOUND, "the scheduler has not been set up");
-	}
 	pg_calls_clear(calls, ARRAY_SIZE(calls));
 	return rc;
 }
@@ -334,74 +322,5 @@ int pg_scheduler_get(void *session, struct scheduler *ret, struct error *err)
 
 	if (!rc)
 		*ret = row.s;
-	return rc;
-}
-
-/* --- jobs -------------------------------------------------------------------------------------------------- */
-
-struct jobs_query {
-	int64_t before;
-	uint64_t offset;
-	uint32_t limit;
-	struct job_page page;
-};
-
-static void read_jobs(const PGresult *res, struct jobs_query *q)
-{
-	struct job_page *page = &q->page;
-	int i;
-
-	page->items = arena_calloc(&page->arena, q->limit, sizeof(*page->items));
-	for (i = 0; i < PQntuples(res); i++) {
-		if (page->n == q->limit) {
-			page->more = true;
-			return;
-		}
-		page->items[page->n++] = (struct job){
-			.id = pg_i64(res, i, 0),
-			.name = pg_text(res, i, 1, &page->arena),
-			.started_at = pg_i64(res, i, 2),
-			.finished_at = pg_i64(res, i, 3),
-			.taken = pg_i64(res, i, 4),
-		};
-	}
-}
-
-static int jobs_body(struct pg_session *s, void *arg, struct error *err)
-{
-	struct jobs_query *q = arg;
-	struct pg_args args cleanup(pg_args_release) = PG_ARGS_INIT;
-	struct pg_call calls[] = {
-		{.sql = PG_BEGIN_READ},
-		{.sql = "SELECT count(*) FROM herald_jobs"},
-		{.sql = "SELECT id,name,started_at,finished_at,(SELECT coalesce(sum(r.claimed),0)::bigint"
-	                " FROM herald_runs r WHERE r.id>=j.first_run AND (j.finished_at=0 OR r.id<=j.last_run))"
-	                " FROM herald_jobs j WHERE id<$1::bigint ORDER BY id DESC"
-	                " LIMIT $2::bigint OFFSET $3::bigint",
-	         .args = &args},
-		{.sql = PG_END_READ},
-	};
-	int rc;
-
-	pg_add_i64(&args, q->before ? q->before : INT64_MAX);
-	pg_add_i64(&args, (int64_t)q->limit + 1);
-	pg_add_i64(&args, (int64_t)q->offset);
-	rc = pg_run(s, calls, ARRAY_SIZE(calls), err);
-	if (rc)
-		return rc;
-	q->page.total = pg_i64(calls[1].res, 0, 0);
-	read_jobs(calls[2].res, q);
-	pg_calls_clear(calls, ARRAY_SIZE(calls));
-	return OK;
-}
-
-int pg_jobs(void *session, int64_t before, uint64_t offset, uint32_t limit, struct job_page *ret,
-            struct error *err)
-{
-	struct jobs_query q = {.before = before, .offset = offset, .limit = limit};
-	int rc = pg_transact(session, jobs_body, &q, err);
-
-	if (!rc)
-		*ret = q.page;
 	return rc;
 }

@@ -159,9 +159,16 @@ static int check_records(const struct message_record *items, size_t n, struct er
 int store_export_messages(struct store_session *c, int64_t after, uint32_t limit,
                           struct record_page *ret, struct error *err)
 {
+	struct record_page page = {.n = 0};
 	int rc = check_page(limit, err);
 
-	return rc ? rc : USE(c, err, export_messages, after, limit, ret);
+	if (!rc)
+		rc = USE(c, err, export_messages, after, limit, &page);
+	if (rc)
+		record_page_release(&page);
+	else
+		*ret = page;
+	return rc;
 }
 
 void record_page_release(struct record_page *p)
@@ -263,23 +270,33 @@ const struct attempt_record *record_counted(const struct message_record *r, size
 struct attempt_record *record_attempt(struct record_page *page, int64_t id, size_t *at)
 {
 	struct message_record *r;
-	size_t cap;
 
 	while (*at < page->n && page->items[*at].m.id < id)
 		++*at;
 	if (*at == page->n || page->items[*at].m.id != id)
 		return NULL;
 	r = &page->items[*at];
-	/* Grows at the powers of two. */
-	if (!(r->attempts_n & (r->attempts_n - 1))) {
-		struct attempt_record *old = r->attempts;
-
-		cap = r->attempts_n ? 2 * r->attempts_n : 1;
-		r->attempts = arena_alloc(&page->arena, cap * sizeof(*r->attempts));
-		if (r->attempts_n)
-			memcpy(r->attempts, old, r->attempts_n * sizeof(*old));
-	}
+	r->attempts = arena_grow(&page->arena, r->attempts, r->attempts_n, sizeof(*r->attempts));
 	return &r->attempts[r->attempts_n++];
+}
+
+void state_set_scheduler(struct state_record *state, const struct scheduler_row *row)
+{
+	state->scheduler_set = true;
+	state->s = row->s;
+	state->config_interval = row->config_interval;
+	state->config_batch = row->config_batch;
+	state->job = row->job;
+}
+
+struct scheduler_row state_scheduler(const struct state_record *state)
+{
+	return (struct scheduler_row){
+		.s = state->s,
+		.config_interval = state->config_interval,
+		.config_batch = state->config_batch,
+		.job = state->job,
+	};
 }
 
 /* --- runs, jobs, the state, notes -------------------------------------------------------------------------- */
@@ -287,9 +304,16 @@ struct attempt_record *record_attempt(struct record_page *page, int64_t id, size
 int store_export_runs(struct store_session *c, int64_t after, uint32_t limit,
                       struct run_record_page *ret, struct error *err)
 {
+	struct run_record_page page = {.n = 0};
 	int rc = check_page(limit, err);
 
-	return rc ? rc : USE(c, err, export_runs, after, limit, ret);
+	if (!rc)
+		rc = USE(c, err, export_runs, after, limit, &page);
+	if (rc)
+		run_record_page_release(&page);
+	else
+		*ret = page;
+	return rc;
 }
 
 void run_record_page_release(struct run_record_page *p)
@@ -318,9 +342,16 @@ int store_import_runs(struct store_session *c, const struct run_record *items, s
 int store_export_jobs(struct store_session *c, int64_t after, uint32_t limit,
                       struct job_record_page *ret, struct error *err)
 {
+	struct job_record_page page = {.n = 0};
 	int rc = check_page(limit, err);
 
-	return rc ? rc : USE(c, err, export_jobs, after, limit, ret);
+	if (!rc)
+		rc = USE(c, err, export_jobs, after, limit, &page);
+	if (rc)
+		job_record_page_release(&page);
+	else
+		*ret = page;
+	return rc;
 }
 
 void job_record_page_release(struct job_record_page *p)

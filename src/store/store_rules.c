@@ -57,6 +57,15 @@ int recovered_state(const struct recover_request *r, int attempts, int lost)
 	return r->retry_free ? ROW_RETRYING : MESSAGE_PENDING;
 }
 
+void recovered_count(struct recover_result *result, int64_t by_state[ROW_STATE_COUNT], int state)
+{
+	by_state[MESSAGE_SENDING]--;
+	by_state[state]++;
+	result->pending += row_status(state) == MESSAGE_PENDING;
+	result->unknown += state == MESSAGE_UNKNOWN;
+	result->failed += state == MESSAGE_FAILED;
+}
+
 bool claim_beside_beat(const struct claim_request *r)
 {
 	return r->free_retries || r->unpaced;
@@ -136,6 +145,19 @@ void run_outcomes_add(struct run_outcomes *o, int64_t run, enum verdict v)
 	run_tally_add(&o->runs[o->n++].add, v);
 }
 
+static int by_run(const void *a, const void *b)
+{
+	const struct run_outcome *x = a, *y = b;
+
+	return (x->run > y->run) - (x->run < y->run);
+}
+
+void run_outcomes_sort(struct run_outcomes *o)
+{
+	if (o->n > 1)
+		qsort(o->runs, o->n, sizeof(*o->runs), by_run);
+}
+
 void run_outcomes_release(struct run_outcomes *o)
 {
 	free(o->runs);
@@ -161,6 +183,15 @@ void run_end_apply(int64_t run, const struct run_tally *t, uint32_t *all_failed_
 		.all_failed_in_a_row = *all_failed_in_a_row,
 		.all_failed = all_failed,
 	};
+}
+
+void settle_result_add(struct settle_result *r, const struct run_end *end)
+{
+	if (!end->run)
+		return;
+	if (r->ended_n < ARRAY_SIZE(r->ended))
+		r->ended[r->ended_n] = *end;
+	r->ended_n++;
 }
 
 struct scheduler_row scheduler_row_new(const struct scheduler_defaults *d)

@@ -30,6 +30,8 @@ int settlement_state(const struct settlement *s, bool beside_beat);
 
 /* What becomes of a row whose lease ran out; attempts and lost as they are with this loss counted. */
 int recovered_state(const struct recover_request *r, int attempts, int lost);
+/* Counts a row that has become that; by_state: the changes of how many there are in each state. */
+void recovered_count(struct recover_result *result, int64_t by_state[ROW_STATE_COUNT], int state);
 
 /* Whether a claim goes beside the beat, and from which rows it may take. */
 bool claim_beside_beat(const struct claim_request *r);
@@ -63,10 +65,13 @@ struct run_outcomes {
 	size_t n, cap;
 };
 void run_outcomes_add(struct run_outcomes *o, int64_t run, enum verdict v); /* run 0: none */
+void run_outcomes_sort(struct run_outcomes *o); /* runs end in the order of their beats */
 void run_outcomes_release(struct run_outcomes *o);
 /* Fills *ret for a run that is complete and moves the scheduler's count of all-failed runs on. */
 void run_end_apply(int64_t run, const struct run_tally *t, uint32_t *all_failed_in_a_row,
                    struct run_end *ret);
+/* Lists it, if there is room, unless .run is 0. */
+void settle_result_add(struct settle_result *r, const struct run_end *end);
 
 /* The scheduler's row: what is stored of struct scheduler, and the configuration last seen. */
 struct scheduler_row {
@@ -110,6 +115,9 @@ void record_complete(struct message_record *r, int state, int64_t run, int64_t s
 int64_t record_said(const struct message_record *r);
 /* Of the attempts of the same claim as the i-th, the one whose outcome counted for its run. */
 const struct attempt_record *record_counted(const struct message_record *r, size_t i);
+/* The scheduler's row, as a state's and out of it; sets scheduler_set, and beat_closed is left alone. */
+void state_set_scheduler(struct state_record *state, const struct scheduler_row *row);
+struct scheduler_row state_scheduler(const struct state_record *state);
 /* Room for the next attempt of message `id` on the page, NULL when it is not there. Attempts come by message;
  * *at is 0 at first. */
 struct attempt_record *record_attempt(struct record_page *page, int64_t id, size_t *at);

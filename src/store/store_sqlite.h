@@ -11,7 +11,7 @@
 
 #include "store_driver.h"
 #include "store_nodes.h"
-#include "store_rules.h"
+#include "store_sql.h"
 #include "text.h"
 
 /* --- store_sqlite_conn.c: a connection, its statements and transactions ---------------------------------- */
@@ -82,6 +82,13 @@ static inline int sq_row(struct sq_conn *c, sqlite3_stmt *st, struct error *err)
 
 /* Binding cannot fail: positions are those of our own statements and texts are bounded. The text must
  * live until the statement has run. */
+static inline void sq_bind_numbers(sqlite3_stmt *st, const int64_t *numbers, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		sqlite3_bind_int64(st, (int)i + 1, numbers[i]);
+}
 static inline void sq_bind_text(sqlite3_stmt *st, int at, const char *s)
 {
 	sqlite3_bind_text(st, at, s, -1, SQLITE_STATIC);
@@ -108,9 +115,18 @@ void sq_abandon(struct sq_db *db);
 
 /* The session's reading connection, opened now if need be. */
 int sq_reader(struct sq_session *s, struct sq_conn **ret, struct error *err);
-/* One snapshot for several reads. */
-int sq_read_begin(struct sq_conn *c, struct error *err);
+/* The same, with one snapshot for several reads. On OK, sq_read_end() must follow, which returns rc if it is an
+ * error. */
+int sq_read_begin(struct sq_session *s, struct sq_conn **ret, struct error *err);
 int sq_read_end(struct sq_conn *c, int rc, struct error *err);
+
+/* What a statement gives. */
+struct sq_rows {
+	struct sql_rows sql;
+	struct sq_conn *c;
+	sqlite3_stmt *st;
+};
+struct sq_rows sq_rows(struct sq_conn *c, sqlite3_stmt *st);
 
 /* --- store_sqlite_schema.c -------------------------------------------------------------------------------- */
 
@@ -135,9 +151,15 @@ struct sq_totals {
 };
 int sq_totals_add(struct sq_conn *c, const struct sq_totals *t, struct error *err);
 
-/* Id of the owner's name, made when new. Within a write transaction. */
+/* Id of the owner's name, or 0, which no row has. */
+int sq_owner_find(struct sq_conn *c, const char *owner, int64_t *ret, struct error *err);
+/* The same, made when new. Within a write transaction. */
 int sq_owner(struct sq_conn *c, const char *owner, int64_t *ret, struct error *err);
 
+/* SQL_SCHEDULER_COLUMNS, as they are called here. */
+#define SQ_SCHEDULER_COLUMNS                                                                       \
+	"running,interval,batch,beat_at,epoch,remaining,failure_rate,last_alert_at,"               \
+	"config_interval,config_batch,not_before,job"
 /* The scheduler's row; ERR_NOT_FOUND before store_scheduler_init(). now is left alone. */
 int sq_scheduler_read(struct sq_conn *c, struct scheduler_row *ret, struct error *err);
 int sq_scheduler_write(struct sq_conn *c, const struct scheduler_row *row, struct error *err);
@@ -147,30 +169,12 @@ int sq_scheduler_write(struct sq_conn *c, const struct scheduler_row *row, struc
 int sq_run_add(struct sq_conn *c, int64_t run, const struct run_tally *add, bool close,
                struct run_end *ret, struct error *err);
 
-/* One attempt's record; twice the same is one. owner 0: not known. */
-struct sq_attempt {
-	int64_t message, seq, run, owner;
-	int attempt;
-	enum verdict verdict;
-	int http_status;
-	usec_t started_at, duration;
-	const char *message_id, *error;
-};
-int sq_attempt_add(struct sq_conn *c, const struct sq_attempt *a, struct error *err);
+int sq_attempt_add(struct sq_conn *c, const struct sql_attempt *a, struct error *err);
 
 /* Adds them to the runs; lists in *ret those that end by it. */
 int sq_outcomes_apply(struct sq_conn *c, struct run_outcomes *o, struct settle_result *ret,
                       struct error *err);
 
-/* A SELECT of messages begins with these columns; sq_message() reads them. */
-#define SQ_MESSAGE_COLUMNS                                                                         \
-	"m.id,m.state,m.state_at,m.attempts,m.lost,m.fence,m.due_at,m.started_at,m.created_at,"    \
-	"m.updated_at,m.send_at,m.phone,m.content,m.idempotency_key,m.metadata,a.message_id,"      \
-	"a.error,o.owner"
-#define SQ_MESSAGE_JOINS                                                                           \
-	" LEFT JOIN herald_attempts a ON a.message=m.id AND a.seq=m.said"                          \
-	" LEFT JOIN herald_owners o ON o.id=m.owner"
-void sq_message(sqlite3_stmt *st, struct arena *arena, struct message *ret);
 /* ERR_NOT_FOUND */
 int sq_message_get(struct sq_conn *c, int64_t id, struct arena *arena, struct message *ret,
                    struct error *err);

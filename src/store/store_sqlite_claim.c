@@ -325,13 +325,11 @@ int sq_claim(void *session, const struct claim_request *r, struct claim_batch *r
 	struct sq_session *s = session;
 	struct claimer cl;
 	struct sq_conn *reader;
-	int tries, rc = sq_reader(s, &reader, err);
+	int tries, rc;
 
-	if (rc)
-		return rc;
 	for (tries = 0;; tries++) {
 		cl = (struct claimer){.r = r};
-		if ((rc = sq_read_begin(reader, err)))
+		if ((rc = sq_read_begin(s, &reader, err)))
 			return rc;
 		rc = sq_read_end(reader, look(s->db, reader, &cl, err), err);
 		if (rc || (cl.batch.answer != PACING_OPEN && cl.batch.answer != PACING_JOIN))

@@ -272,11 +272,15 @@ int sq_reader(struct sq_session *s, struct sq_conn **ret, struct error *err)
 	return rc;
 }
 
-int sq_read_begin(struct sq_conn *c, struct error *err)
+int sq_read_begin(struct sq_session *s, struct sq_conn **ret, struct error *err)
 {
-	sqlite3_stmt *st = sq_stmt(c, "BEGIN", err);
+	sqlite3_stmt *st;
+	int rc = sq_reader(s, ret, err);
 
-	return st ? sq_run(c, st, err) : err->code;
+	if (rc)
+		return rc;
+	st = sq_stmt(*ret, "BEGIN", err);
+	return st ? sq_run(*ret, st, err) : err->code;
 }
 
 int sq_read_end(struct sq_conn *c, int rc, struct error *err)

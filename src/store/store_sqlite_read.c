@@ -1,4 +1,4 @@
-/* Looking at messages, through the session's own connection. */
+/* Looking at messages, runs and jobs, through the session's own connection. */
 #include "alloc.h"
 #include "buf.h"
 #include "store_sqlite.h"
@@ -210,32 +210,20 @@ static int read_page(struct sq_conn *c, const struct lister *l, struct message_p
 	struct buf sql cleanup(buf_release) = BUF_INIT;
 	const struct list_query *q = l->q;
 	sqlite3_stmt *st cleanup(sq_reset) = NULL;
-	int rc;
+	struct sq_rows rows;
 
-	buf_addlit(&sql, "SELECT " SQ_MESSAGE_COLUMNS ",k.at FROM (");
+	buf_addlit(&sql, "SELECT " SQL_MESSAGE_COLUMNS ",k.at FROM (");
 	add_source(&sql, l, true);
 	buf_addf(&sql,
-	         " ORDER BY %s LIMIT ?7 OFFSET ?8) k JOIN herald_messages m ON m.id=k.id" SQ_MESSAGE_JOINS
+	         " ORDER BY %s LIMIT ?7 OFFSET ?8) k JOIN herald_messages m ON m.id=k.id" SQL_MESSAGE_JOINS
 	         " ORDER BY k.at DESC,k.id DESC",
 	         q->status < 0 ? "id DESC" : "at DESC,id DESC");
 	st = sq_stmt(c, sql.data, err);
 	if (!st)
 		return err->code;
 	bind_query(st, l);
-	page->items = arena_calloc(&page->arena, q->limit, sizeof(*page->items));
-	while ((rc = sq_row(c, st, err)) > 0) {
-		if (page->n == q->limit) {
-			page->more = true;
-			return OK;
-		}
-		sq_message(st, &page->arena, &page->items[page->n]);
-		page->last = (struct list_position){
-			.at = sqlite3_column_int64(st, 18),
-			.id = page->items[page->n].id,
-		};
-		page->n++;
-	}
-	return rc;
+	rows = sq_rows(c, st);
+	return sql_message_page(&rows.sql, q->limit, page, err);
 }
 
 static int list(struct sq_conn *c, struct lister *l, struct message_page *page, struct error *err)
@@ -252,26 +240,18 @@ static int list(struct sq_conn *c, struct lister *l, struct message_page *page, 
 	if (!rc && q->phone)
 		rc = sq_phones_upto(c, &l->phones_upto, err);
 	l->by_id = q->phone || ((q->since || q->until) && l->end_id - l->first_id <= FEW_IDS);
-	if (!rc && q->want_total)
-		rc = count(c, l, page, err);
-	return rc ? rc : read_page(c, l, page, err);
+	if (!rc)
+		rc = read_page(c, l, page, err);
+	return rc || !q->want_total ? rc : count(c, l, page, err);
 }
 
 int sq_list(void *session, const struct list_query *q, struct message_page *ret, struct error *err)
 {
-	struct message_page page = {.total = -1};
 	struct lister l = {.q = q};
 	struct sq_conn *c;
-	int rc = sq_reader(session, &c, err);
+	int rc = sq_read_begin(session, &c, err);
 
-	if (rc || (rc = sq_read_begin(c, err)))
-		return rc;
-	rc = sq_read_end(c, list(c, &l, &page, err), err);
-	if (rc)
-		message_page_release(&page);
-	else
-		*ret = page;
-	return rc;
+	return rc ? rc : sq_read_end(c, list(c, &l, ret, err), err);
 }
 
 /* --- the queue --------------------------------------------------------------------------------------------- */
@@ -309,20 +289,16 @@ int sq_ahead(void *session, const struct ahead_query *q, uint32_t *ret, struct e
 
 /* --- attempts ---------------------------------------------------------------------------------------------- */
 
-#define ATTEMPTS_SHOWN 1000
-
 static int read_attempts(struct sq_conn *c, int64_t id, struct attempt_page *page, struct error *err)
 {
 	sqlite3_stmt *there cleanup(sq_reset) =
 		sq_stmt(c, "SELECT 1 FROM herald_messages WHERE id=?1", err);
 	sqlite3_stmt *st cleanup(sq_reset) =
 		sq_stmt(c,
-	                "SELECT a.attempt,a.run,a.verdict,a.http_status,a.started_at,a.duration,a.error,"
-	                "o.owner FROM herald_attempts a LEFT JOIN herald_owners o ON o.id=a.owner"
-	                " WHERE a.message=?1 ORDER BY a.seq LIMIT ?2",
+	                "SELECT " SQL_ATTEMPT_COLUMNS " FROM " SQL_ATTEMPTS
+	                " WHERE a.message=?1 ORDER BY a.seq LIMIT " SQL_ATTEMPTS_SHOWN,
 	                err);
-	struct attempt *a;
-	size_t cap = 0;
+	struct sq_rows rows = sq_rows(c, st);
 	int rc;
 
 	if (!there || !st)
@@ -334,41 +310,72 @@ static int read_attempts(struct sq_conn *c, int64_t id, struct attempt_page *pag
 	if (!rc)
 		return error_set(err, ERR_NOT_FOUND, "there is no message %lld", (long long)id);
 	sqlite3_bind_int64(st, 1, id);
-	sqlite3_bind_int(st, 2, ATTEMPTS_SHOWN);
-	while ((rc = sq_row(c, st, err)) > 0) {
-		if (page->n == cap) {
-			cap = cap ? 2 * cap : 8;
-			a = arena_alloc(&page->arena, cap * sizeof(*a));
-			if (page->n)
-				memcpy(a, page->items, page->n * sizeof(*a));
-			page->items = a;
-		}
-		page->items[page->n++] = (struct attempt){
-			.attempt = sqlite3_column_int(st, 0),
-			.run = sqlite3_column_int64(st, 1),
-			.verdict = (enum verdict)sqlite3_column_int(st, 2),
-			.http_status = sqlite3_column_int(st, 3),
-			.started_at = sqlite3_column_int64(st, 4),
-			.duration = sqlite3_column_int64(st, 5),
-			.error = sq_text(st, 6, &page->arena),
-			.node = sq_text(st, 7, &page->arena),
-		};
-	}
-	return rc;
+	return sql_attempt_page(&rows.sql, page, err);
 }
 
 int sq_attempts(void *session, int64_t id, struct attempt_page *ret, struct error *err)
 {
-	struct attempt_page page = {.n = 0};
 	struct sq_conn *c;
-	int rc = sq_reader(session, &c, err);
+	int rc = sq_read_begin(session, &c, err);
 
-	if (rc || (rc = sq_read_begin(c, err)))
+	return rc ? rc : sq_read_end(c, read_attempts(c, id, ret, err), err);
+}
+
+/* --- runs and jobs ----------------------------------------------------------------------------------------- */
+
+static int read_range(struct sq_conn *c, const struct sql_range *r, struct error *err)
+{
+	sqlite3_stmt *count cleanup(sq_reset) = sq_stmt(c, r->count, err);
+	sqlite3_stmt *st cleanup(sq_reset) = sq_stmt(c, r->select, err);
+	struct sq_rows rows = sq_rows(c, st);
+	int rc;
+
+	if (!count || !st)
+		return err->code;
+	sqlite3_bind_int64(st, 1, r->from ? r->from : INT64_MAX);
+	sqlite3_bind_int64(st, 2, (int64_t)r->limit + 1);
+	sqlite3_bind_int64(st, 3, (int64_t)r->offset);
+	rc = r->read(&rows.sql, r->limit, r->page, err);
+	if (!rc)
+		rc = sq_row(c, count, err);
+	if (rc < 0)
 		return rc;
-	rc = sq_read_end(c, read_attempts(c, id, &page, err), err);
-	if (rc)
-		attempt_page_release(&page);
-	else
-		*ret = page;
-	return rc;
+	*r->ret_total = sqlite3_column_int64(count, 0);
+	return OK;
+}
+
+static int list_range(void *session, const struct sql_range *r, struct error *err)
+{
+	struct sq_conn *c;
+	int rc = sq_read_begin(session, &c, err);
+
+	return rc ? rc : sq_read_end(c, read_range(c, r, err), err);
+}
+
+#define NEWEST_FIRST " WHERE id<?1 ORDER BY id DESC LIMIT ?2 OFFSET ?3"
+
+int sq_runs(void *session, int64_t before, uint64_t offset, uint32_t limit, struct run_page *ret,
+            struct error *err)
+{
+	const struct sql_range r = {
+		.select = "SELECT " SQL_RUN_COLUMNS " FROM herald_runs" NEWEST_FIRST,
+		.count = "SELECT count(*) FROM herald_runs",
+		.from = before, .offset = offset, .limit = limit,
+		.read = sql_run_page, .page = ret, .ret_total = &ret->total,
+	};
+
+	return list_range(session, &r, err);
+}
+
+int sq_jobs(void *session, int64_t before, uint64_t offset, uint32_t limit, struct job_page *ret,
+            struct error *err)
+{
+	const struct sql_range r = {
+		.select = "SELECT " SQL_JOB_COLUMNS "," SQL_JOB_TAKEN " FROM herald_jobs j" NEWEST_FIRST,
+		.count = "SELECT count(*) FROM herald_jobs",
+		.from = before, .offset = offset, .limit = limit,
+		.read = sql_job_page, .page = ret, .ret_total = &ret->total,
+	};
+
+	return list_range(session, &r, err);
 }

@@ -2,9 +2,6 @@
 #include "alloc.h"
 #include "store_sqlite.h"
 
-/* Pages end early when their texts are this large. */
-#define PAGE_BYTES (8 << 20)
-
 /* --- messages out ------------------------------------------------------------------------------------------ */
 
 static int read_messages(struct sq_conn *c, int64_t after, uint32_t limit, struct record_page *page,
@@ -12,44 +9,26 @@ static int read_messages(struct sq_conn *c, int64_t after, uint32_t limit, struc
 {
 	sqlite3_stmt *st cleanup(sq_reset) =
 		sq_stmt(c,
-	                "SELECT " SQ_MESSAGE_COLUMNS ",m.run,m.said FROM herald_messages m" SQ_MESSAGE_JOINS
+	                "SELECT " SQL_MESSAGE_COLUMNS ",m.run,m.said FROM herald_messages m" SQL_MESSAGE_JOINS
 	                " WHERE m.id>?1 ORDER BY m.id LIMIT ?2",
 	                err);
-	struct message_record *r;
-	int rc;
+	struct sq_rows rows = sq_rows(c, st);
 
 	if (!st)
 		return err->code;
-	page->items = arena_calloc(&page->arena, limit, sizeof(*page->items));
 	sqlite3_bind_int64(st, 1, after);
 	sqlite3_bind_int64(st, 2, (int64_t)limit + 1);
-	while ((rc = sq_row(c, st, err)) > 0) {
-		if (page->n == limit || page->arena.used > PAGE_BYTES) {
-			page->more = true;
-			return OK;
-		}
-		r = &page->items[page->n++];
-		sq_message(st, &page->arena, &r->m);
-		if (!r->m.owner)
-			r->m.owner = sq_text(st, 17, &page->arena);
-		record_complete(r, sqlite3_column_int(st, 1), sqlite3_column_int64(st, 18),
-		                sqlite3_column_int64(st, 19));
-	}
-	return rc;
+	return sql_message_records(&rows.sql, limit, page, err);
 }
 
 static int read_attempts(struct sq_conn *c, struct record_page *page, struct error *err)
 {
 	sqlite3_stmt *st cleanup(sq_reset) =
 		sq_stmt(c,
-	                "SELECT a.message,a.seq,a.attempt,a.run,a.verdict,a.http_status,a.started_at,"
-	                "a.duration,a.error,o.owner FROM herald_attempts a"
-	                " LEFT JOIN herald_owners o ON o.id=a.owner"
+	                "SELECT " SQL_ATTEMPT_COLUMNS " FROM " SQL_ATTEMPTS
 	                " WHERE a.message BETWEEN ?1 AND ?2 ORDER BY a.message,a.seq",
 	                err);
-	struct attempt_record *a;
-	size_t at = 0;
-	int rc;
+	struct sq_rows rows = sq_rows(c, st);
 
 	if (!page->n)
 		return OK;
@@ -57,43 +36,21 @@ static int read_attempts(struct sq_conn *c, struct record_page *page, struct err
 		return err->code;
 	sqlite3_bind_int64(st, 1, page->items[0].m.id);
 	sqlite3_bind_int64(st, 2, page->items[page->n - 1].m.id);
-	while ((rc = sq_row(c, st, err)) > 0) {
-		a = record_attempt(page, sqlite3_column_int64(st, 0), &at);
-		if (!a)
-			continue;
-		*a = (struct attempt_record){
-			.seq = sqlite3_column_int64(st, 1),
-			.a = {.attempt = sqlite3_column_int(st, 2),
-			      .run = sqlite3_column_int64(st, 3),
-			      .verdict = (enum verdict)sqlite3_column_int(st, 4),
-			      .http_status = sqlite3_column_int(st, 5),
-			      .started_at = sqlite3_column_int64(st, 6),
-			      .duration = sqlite3_column_int64(st, 7),
-			      .error = sq_text(st, 8, &page->arena),
-			      .node = sq_text(st, 9, &page->arena)},
-		};
-	}
-	return rc;
+	return sql_attempt_records(&rows.sql, page, err);
 }
 
 static int export_messages(void *session, int64_t after, uint32_t limit, struct record_page *ret,
                            struct error *err)
 {
-	struct record_page page = {.n = 0};
 	struct sq_conn *c;
-	int rc = sq_reader(session, &c, err);
+	int rc = sq_read_begin(session, &c, err);
 
-	if (rc || (rc = sq_read_begin(c, err)))
-		return rc;
-	rc = read_messages(c, after, limit, &page, err);
-	if (!rc)
-		rc = read_attempts(c, &page, err);
-	rc = sq_read_end(c, rc, err);
 	if (rc)
-		record_page_release(&page);
-	else
-		*ret = page;
-	return rc;
+		return rc;
+	rc = read_messages(c, after, limit, ret, err);
+	if (!rc)
+		rc = read_attempts(c, ret, err);
+	return sq_read_end(c, rc, err);
 }
 
 /* --- messages in ------------------------------------------------------------------------------------------- */
@@ -109,8 +66,7 @@ struct importer {
 };
 
 #define INSERT_MESSAGE                                                                             \
-	"INSERT INTO herald_messages(id,state,state_at,attempts,lost,fence,owner,run,said,due_at,"    \
-	"started_at,updated_at,created_at,send_at,phone,content,idempotency_key,metadata)"            \
+	"INSERT INTO herald_messages(" SQL_MESSAGE_NUMBERS "," SQL_MESSAGE_TEXTS ",owner)"             \
 	" VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18) ON CONFLICT"
 
 static int importer_init(struct importer *im, struct sq_conn *c, struct error *err)
@@ -159,60 +115,42 @@ static int insert_message(struct importer *im, const struct message_record *r, i
                           struct error *err)
 {
 	sqlite3_stmt *st = r->m.id ? im->given : im->next;
-	const struct message *m = &r->m;
-	int64_t owner;
-	int rc = find_owner(im, m->owner, -1, &owner, err);
+	struct message_record like_ours = *r;
+	const char *texts[SQL_MESSAGE_TEXTS_N];
+	int64_t numbers[SQL_MESSAGE_NUMBERS_N], owner;
+	size_t i;
+	int rc = find_owner(im, r->m.owner, -1, &owner, err);
 
 	if (rc)
 		return rc;
-	sqlite3_bind_int64(st, 1, id);
-	sqlite3_bind_int(st, 2, record_state(r));
-	sqlite3_bind_int64(st, 3, record_state_at(r));
-	sqlite3_bind_int(st, 4, m->attempts);
-	sqlite3_bind_int(st, 5, m->lost);
-	sqlite3_bind_int64(st, 6, m->fence);
-	sqlite3_bind_int64(st, 7, owner);
-	sqlite3_bind_int64(st, 8, m->status == MESSAGE_SENDING ? r->run : 1 << 24);
-	sqlite3_bind_int64(st, 9, r->said);
-	sqlite3_bind_int64(st, 10, m->due_at);
-	sqlite3_bind_int64(st, 11, m->fence ? m->started_at : m->created_at);
-	sqlite3_bind_int64(st, 12, m->updated_at);
-	sqlite3_bind_int64(st, 13, m->created_at);
-	sqlite3_bind_int64(st, 14, m->send_at);
-	sq_bind_text(st, 15, m->phone);
-	sq_bind_text(st, 16, m->content);
-	sq_bind_text(st, 17, m->idempotency_key);
-	sq_bind_text(st, 18, m->metadata);
+	if (r->m.status != MESSAGE_SENDING)
+		like_ours.run = 1 << 24;
+	if (!r->m.fence)
+		like_ours.m.started_at = r->m.created_at;
+	sql_message_numbers(&like_ours, id, r->m.created_at, numbers);
+	sql_message_texts(r, texts);
+	sq_bind_numbers(st, numbers, ARRAY_SIZE(numbers));
+	for (i = 0; i < ARRAY_SIZE(texts); i++)
+		sq_bind_text(st, (int)(ARRAY_SIZE(numbers) + i) + 1, texts[i]);
+	sqlite3_bind_int64(st, (int)(ARRAY_SIZE(numbers) + ARRAY_SIZE(texts)) + 1, owner);
 	rc = sq_run(im->c, st, err);
 	if (rc && sqlite3_extended_errcode(im->c->handle) == SQLITE_CONSTRAINT_UNIQUE)
 		rc = error_set(err, ERR_CONFLICT,
 		               "message %lld: another one has its idempotency key %s already",
-		               (long long)id, m->idempotency_key);
+		               (long long)id, r->m.idempotency_key);
 	return rc;
 }
 
 static int insert_attempts(struct importer *im, const struct message_record *r, struct error *err)
 {
-	struct sq_attempt a;
+	struct sql_attempt a;
+	int64_t owner = 0;
 	size_t i;
 	int rc = OK;
 
 	for (i = 0; !rc && i < r->attempts_n; i++) {
-		const struct attempt_record *from = &r->attempts[i];
-
-		a = (struct sq_attempt){
-			.message = r->m.id,
-			.seq = from->seq,
-			.run = from->a.run,
-			.attempt = from->a.attempt,
-			.verdict = from->a.verdict,
-			.http_status = from->a.http_status,
-			.started_at = from->a.started_at,
-			.duration = from->a.duration,
-			.message_id = from->seq == r->said ? r->m.message_id : NULL,
-			.error = from->a.error,
-		};
-		rc = find_owner(im, from->a.node, 0, &a.owner, err);
+		rc = find_owner(im, r->attempts[i].a.node, 0, &owner, err);
+		a = sql_attempt_imported(r, i, r->m.id, owner);
 		if (!rc)
 			rc = sq_attempt_add(im->c, &a, err);
 	}
@@ -310,160 +248,93 @@ static int import_messages(void *session, struct message_record *items, size_t n
 	return rc;
 }
 
-/* --- runs -------------------------------------------------------------------------------------------------- */
+/* --- runs and jobs ----------------------------------------------------------------------------------------- */
 
-static int export_runs(void *session, int64_t after, uint32_t limit, struct run_record_page *ret,
-                       struct error *err)
+static int export_range(void *session, const struct sql_range *r, struct error *err)
 {
-	struct run_record_page page = {.n = 0};
 	sqlite3_stmt *st cleanup(sq_reset) = NULL;
+	struct sq_rows rows;
 	struct sq_conn *c;
 	int rc = sq_reader(session, &c, err);
 
 	if (rc)
 		return rc;
-	st = sq_stmt(c,
-	             "SELECT id,started_at,node,claimed,sent,failed,retried,lost,last_id,finished,closed"
-	             " FROM herald_runs WHERE id>?1 ORDER BY id LIMIT ?2",
-	             err);
+	st = sq_stmt(c, r->select, err);
 	if (!st)
 		return err->code;
-	page.items = arena_calloc(&page.arena, limit, sizeof(*page.items));
-	sqlite3_bind_int64(st, 1, after);
-	sqlite3_bind_int64(st, 2, (int64_t)limit + 1);
-	while (!page.more && (rc = sq_row(c, st, err)) > 0) {
-		page.more = page.n == limit;
-		if (page.more)
-			break;
-		page.items[page.n++] = (struct run_record){
-			.r = {.id = sqlite3_column_int64(st, 0),
-			      .started_at = sqlite3_column_int64(st, 1),
-			      .node = sq_text(st, 2, &page.arena),
-			      .claimed = (uint32_t)sqlite3_column_int64(st, 3),
-			      .sent = (uint32_t)sqlite3_column_int64(st, 4),
-			      .failed = (uint32_t)sqlite3_column_int64(st, 5),
-			      .retried = (uint32_t)sqlite3_column_int64(st, 6),
-			      .lost = (uint32_t)sqlite3_column_int64(st, 7),
-			      .last_id = sqlite3_column_int64(st, 8),
-			      .finished = sqlite3_column_int(st, 9) != 0},
-			.closed = sqlite3_column_int(st, 10) != 0,
-		};
-	}
-	if (rc < 0) {
-		run_record_page_release(&page);
-		return rc;
-	}
-	*ret = page;
-	return OK;
+	sqlite3_bind_int64(st, 1, r->from);
+	sqlite3_bind_int64(st, 2, (int64_t)r->limit + 1);
+	rows = sq_rows(c, st);
+	return r->read(&rows.sql, r->limit, r->page, err);
 }
 
-static int insert_run(struct sq_conn *c, const struct run_record *r, struct error *err)
+static int export_runs(void *session, int64_t after, uint32_t limit, struct run_record_page *ret,
+                       struct error *err)
 {
-	sqlite3_stmt *st = sq_stmt(c,
-	                           "INSERT INTO herald_runs(id,started_at,node,claimed,sent,failed,"
-	                           "retried,lost,last_id,finished,closed)"
-	                           " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11) ON CONFLICT DO NOTHING",
-	                           err);
+	const struct sql_range r = {
+		.select = "SELECT " SQL_RUN_COLUMNS " FROM herald_runs WHERE id>?1 ORDER BY id LIMIT ?2",
+		.from = after, .limit = limit, .read = sql_run_records, .page = ret,
+	};
 
-	if (!st)
-		return err->code;
-	sqlite3_bind_int64(st, 1, r->r.id);
-	sqlite3_bind_int64(st, 2, r->r.started_at);
-	sq_bind_text(st, 3, r->r.node);
-	sqlite3_bind_int64(st, 4, r->r.claimed);
-	sqlite3_bind_int64(st, 5, r->r.sent);
-	sqlite3_bind_int64(st, 6, r->r.failed);
-	sqlite3_bind_int64(st, 7, r->r.retried);
-	sqlite3_bind_int64(st, 8, r->r.lost);
-	sqlite3_bind_int64(st, 9, r->r.last_id);
-	sqlite3_bind_int(st, 10, r->r.finished);
-	sqlite3_bind_int(st, 11, r->closed);
-	return sq_run(c, st, err);
+	return export_range(session, &r, err);
+}
+
+static int export_jobs(void *session, int64_t after, uint32_t limit, struct job_record_page *ret,
+                       struct error *err)
+{
+	const struct sql_range r = {
+		.select = "SELECT " SQL_JOB_COLUMNS " FROM herald_jobs WHERE id>?1 ORDER BY id LIMIT ?2",
+		.from = after, .limit = limit, .read = sql_job_records, .page = ret,
+	};
+
+	return export_range(session, &r, err);
 }
 
 static int import_runs(void *session, const struct run_record *items, size_t n, struct error *err)
 {
 	struct sq_db *db = ((struct sq_session *)session)->db;
+	int64_t numbers[SQL_RUN_NUMBERS_N];
+	sqlite3_stmt *st;
 	size_t i;
 	int rc = sq_begin(db, err);
 
 	if (rc)
 		return rc;
-	for (i = 0; !rc && i < n; i++)
-		rc = insert_run(&db->writer, &items[i], err);
-	return sq_end(db, rc, err);
-}
-
-/* --- jobs -------------------------------------------------------------------------------------------------- */
-
-static int export_jobs(void *session, int64_t after, uint32_t limit, struct job_record_page *ret,
-                       struct error *err)
-{
-	struct job_record_page page = {.n = 0};
-	sqlite3_stmt *st cleanup(sq_reset) = NULL;
-	struct sq_conn *c;
-	int rc = sq_reader(session, &c, err);
-
-	if (rc)
-		return rc;
-	st = sq_stmt(c,
-	             "SELECT id,name,started_at,finished_at,first_run,last_run FROM herald_jobs"
-	             " WHERE id>?1 ORDER BY id LIMIT ?2",
+	st = sq_stmt(&db->writer,
+	             "INSERT INTO herald_runs(" SQL_RUN_COLUMNS ")"
+	             " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11) ON CONFLICT DO NOTHING",
 	             err);
-	if (!st)
-		return err->code;
-	page.items = arena_calloc(&page.arena, limit, sizeof(*page.items));
-	sqlite3_bind_int64(st, 1, after);
-	sqlite3_bind_int64(st, 2, (int64_t)limit + 1);
-	while ((rc = sq_row(c, st, err)) > 0) {
-		page.more = page.n == limit;
-		if (page.more)
-			break;
-		page.items[page.n++] = (struct job_record){
-			.j = {.id = sqlite3_column_int64(st, 0),
-			      .name = sq_text(st, 1, &page.arena),
-			      .started_at = sqlite3_column_int64(st, 2),
-			      .finished_at = sqlite3_column_int64(st, 3)},
-			.first_run = sqlite3_column_int64(st, 4),
-			.last_run = sqlite3_column_int64(st, 5),
-		};
+	rc = st ? OK : err->code;
+	for (i = 0; !rc && i < n; i++) {
+		sql_run_numbers(&items[i], numbers);
+		sq_bind_numbers(st, numbers, ARRAY_SIZE(numbers));
+		sq_bind_text(st, 11, items[i].r.node);
+		rc = sq_run(&db->writer, st, err);
 	}
-	if (rc < 0) {
-		job_record_page_release(&page);
-		return rc;
-	}
-	*ret = page;
-	return OK;
-}
-
-static int insert_job(struct sq_conn *c, const struct job_record *r, struct error *err)
-{
-	sqlite3_stmt *st = sq_stmt(c,
-	                           "INSERT INTO herald_jobs(id,name,started_at,finished_at,first_run,last_run)"
-	                           " VALUES(?1,?2,?3,?4,?5,?6) ON CONFLICT DO NOTHING",
-	                           err);
-
-	if (!st)
-		return err->code;
-	sqlite3_bind_int64(st, 1, r->j.id);
-	sq_bind_text(st, 2, r->j.name);
-	sqlite3_bind_int64(st, 3, r->j.started_at);
-	sqlite3_bind_int64(st, 4, r->j.finished_at);
-	sqlite3_bind_int64(st, 5, r->first_run);
-	sqlite3_bind_int64(st, 6, r->last_run);
-	return sq_run(c, st, err);
+	return sq_end(db, rc, err);
 }
 
 static int import_jobs(void *session, const struct job_record *items, size_t n, struct error *err)
 {
 	struct sq_db *db = ((struct sq_session *)session)->db;
+	int64_t numbers[SQL_JOB_NUMBERS_N];
+	sqlite3_stmt *st;
 	size_t i;
 	int rc = sq_begin(db, err);
 
 	if (rc)
 		return rc;
-	for (i = 0; !rc && i < n; i++)
-		rc = insert_job(&db->writer, &items[i], err);
+	st = sq_stmt(&db->writer,
+	             "INSERT INTO herald_jobs(" SQL_JOB_COLUMNS ") VALUES(?1,?2,?3,?4,?5,?6)"
+	             " ON CONFLICT DO NOTHING",
+	             err);
+	rc = st ? OK : err->code;
+	for (i = 0; !rc && i < n; i++) {
+		sql_job_numbers(&items[i], numbers);
+		sq_bind_numbers(st, numbers, ARRAY_SIZE(numbers));
+		sq_bind_text(st, 6, items[i].j.name);
+		rc = sq_run(&db->writer, st, err);
+	}
 	return sq_end(db, rc, err);
 }
 
@@ -475,7 +346,7 @@ static int read_state(struct sq_conn *c, struct state_record *ret, struct error 
 		sq_stmt(c, "SELECT last_id,last_created_at FROM herald_totals", err);
 	sqlite3_stmt *run cleanup(sq_reset) =
 		sq_stmt(c, "SELECT closed FROM herald_runs WHERE id=?1", err);
-	struct state_record state = {.scheduler_set = true};
+	struct state_record state = {.scheduler_set = false};
 	struct scheduler_row row;
 	int rc = last && run ? sq_row(c, last, err) : err->code;
 
@@ -484,21 +355,14 @@ static int read_state(struct sq_conn *c, struct state_record *ret, struct error 
 	state.last_id = sqlite3_column_int64(last, 0);
 	state.last_created_at = sqlite3_column_int64(last, 1);
 	rc = sq_scheduler_read(c, &row, err);
-	if (rc == ERR_NOT_FOUND) {
-		state.scheduler_set = false;
-	} else if (rc) {
-		return rc;
-	} else {
-		state.s = row.s;
-		state.config_interval = row.config_interval;
-		state.config_batch = row.config_batch;
-		state.job = row.job;
+	if (!rc) {
+		state_set_scheduler(&state, &row);
 		sqlite3_bind_int64(run, 1, row.s.pacing.epoch);
 		rc = sq_row(c, run, err);
-		if (rc < 0)
-			return rc;
-		state.beat_closed = rc && sqlite3_column_int(run, 0);
+		state.beat_closed = rc > 0 && sqlite3_column_int(run, 0);
 	}
+	if (rc < 0 && rc != ERR_NOT_FOUND)
+		return rc;
 	*ret = state;
 	return OK;
 }
@@ -507,9 +371,9 @@ static int export_state(void *session, struct state_record *ret, struct error *e
 {
 	struct sq_session *s = session;
 	struct sq_conn *c;
-	int rc = sq_reader(session, &c, err);
+	int rc = sq_read_begin(s, &c, err);
 
-	if (rc || (rc = sq_read_begin(c, err)))
+	if (rc)
 		return rc;
 	rc = sq_read_end(c, read_state(c, ret, err), err);
 	if (!rc)
@@ -519,10 +383,7 @@ static int export_state(void *session, struct state_record *ret, struct error *e
 
 static int import_state(void *session, const struct state_record *state, struct error *err)
 {
-	const struct scheduler_row row = {.s = state->s,
-	                                  .config_interval = state->config_interval,
-	                                  .config_batch = state->config_batch,
-	                                  .job = state->job};
+	const struct scheduler_row row = state_scheduler(state);
 	struct sq_db *db = ((struct sq_session *)session)->db;
 	int rc = sq_begin(db, err);
 

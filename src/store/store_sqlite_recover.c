@@ -8,39 +8,16 @@
 	" FROM herald_messages WHERE state=1 AND (state_at<=?1 OR owner NOT IN"                       \
 	" (SELECT id FROM herald_owners WHERE id=?2 OR owner LIKE '%" STORE_OWNER_OUTSIDE "'))"
 
-struct lost_row {
-	int64_t id, fence, owner, run;
-	int attempts, lost;
-	usec_t started_at;
-};
-
 struct recoverer {
 	struct sq_conn *c;
 	const struct recover_request *r;
 	usec_t now;
-	struct lost_row *rows;
+	struct sql_lost *rows;
 	size_t n;
 	struct sq_totals totals;
 	struct run_outcomes outcomes;
 	struct recover_result result;
 };
-
-/* The id of an owner's name, or 0, which no row has. */
-static int find_owner(struct sq_conn *c, const char *owner, int64_t *ret, struct error *err)
-{
-	sqlite3_stmt *st cleanup(sq_reset) =
-		sq_stmt(c, "SELECT id FROM herald_owners WHERE owner=?1", err);
-	int rc;
-
-	if (!st)
-		return err->code;
-	sq_bind_text(st, 1, owner);
-	rc = sq_row(c, st, err);
-	if (rc < 0)
-		return rc;
-	*ret = rc ? sqlite3_column_int64(st, 0) : 0;
-	return OK;
-}
 
 static int next_expiry(struct sq_conn *c, usec_t *ret, struct error *err)
 {
@@ -63,7 +40,7 @@ static int look(struct sq_conn *c, struct recoverer *re, bool *ret, struct error
 
 	if (!st)
 		return err->code;
-	rc = find_owner(c, re->r->owner, &owner, err);
+	rc = sq_owner_find(c, re->r->owner, &owner, err);
 	if (rc)
 		return rc;
 	sqlite3_bind_int64(st, 1, re->now);
@@ -78,17 +55,15 @@ static int look(struct sq_conn *c, struct recoverer *re, bool *ret, struct error
 static int gather(struct recoverer *re, struct error *err)
 {
 	sqlite3_stmt *st cleanup(sq_reset) =
-		sq_stmt(re->c,
-	                "SELECT id,fence,owner,run,attempts,lost,started_at" DEAD_LEASES
-	                " ORDER BY state_at,id LIMIT ?3",
-	                err);
+		sq_stmt(re->c, "SELECT " SQL_LOST_COLUMNS DEAD_LEASES " ORDER BY state_at,id LIMIT ?3", err);
+	struct sq_rows rows = sq_rows(re->c, st);
 	int64_t owner;
 	size_t cap = 0;
 	int rc;
 
 	if (!st)
 		return err->code;
-	rc = find_owner(re->c, re->r->owner, &owner, err);
+	rc = sq_owner_find(re->c, re->r->owner, &owner, err);
 	if (rc)
 		return rc;
 	sqlite3_bind_int64(st, 1, re->now);
@@ -103,32 +78,14 @@ static int gather(struct recoverer *re, struct error *err)
 			cap = cap ? 2 * cap : 64;
 			re->rows = xreallocarray(re->rows, cap, sizeof(*re->rows));
 		}
-		re->rows[re->n++] = (struct lost_row){
-			.id = sqlite3_column_int64(st, 0),
-			.fence = sqlite3_column_int64(st, 1),
-			.owner = sqlite3_column_int64(st, 2),
-			.run = sqlite3_column_int64(st, 3),
-			.attempts = sqlite3_column_int(st, 4),
-			.lost = sqlite3_column_int(st, 5) + 1,
-			.started_at = sqlite3_column_int64(st, 6),
-		};
+		re->rows[re->n++] = sql_lost_row(&rows.sql, re->r);
 	}
 	return rc;
 }
 
-static int recover_row(struct recoverer *re, const struct lost_row *row, struct error *err)
+static int recover_row(struct recoverer *re, const struct sql_lost *row, struct error *err)
 {
-	int state = recovered_state(re->r, row->attempts, row->lost);
-	struct sq_attempt attempt = {
-		.message = row->id,
-		.seq = attempt_seq(row->fence, VERDICT_LOST),
-		.run = row->run,
-		.owner = row->owner,
-		.attempt = row->attempts,
-		.verdict = VERDICT_LOST,
-		.started_at = row->started_at,
-		.error = re->r->last_error,
-	};
+	const struct sql_attempt attempt = sql_attempt_lost(row, re->r);
 	sqlite3_stmt *st = sq_stmt(re->c,
 	                           "UPDATE herald_messages SET state=?2,state_at=?3,updated_at=?3,"
 	                           "due_at=iif(?6,?3,due_at),said=?4,lost=?5 WHERE id=?1",
@@ -138,19 +95,15 @@ static int recover_row(struct recoverer *re, const struct lost_row *row, struct 
 	if (!st)
 		return err->code;
 	sqlite3_bind_int64(st, 1, row->id);
-	sqlite3_bind_int(st, 2, state);
+	sqlite3_bind_int(st, 2, row->state);
 	sqlite3_bind_int64(st, 3, re->now);
 	sqlite3_bind_int64(st, 4, attempt.seq);
 	sqlite3_bind_int(st, 5, row->lost);
-	sqlite3_bind_int(st, 6, row_status(state) == MESSAGE_PENDING);
+	sqlite3_bind_int(st, 6, row_status(row->state) == MESSAGE_PENDING);
 	rc = sq_run(re->c, st, err);
 	if (rc)
 		return rc;
-	re->totals.by_state[MESSAGE_SENDING]--;
-	re->totals.by_state[state]++;
-	re->result.pending += row_status(state) == MESSAGE_PENDING;
-	re->result.unknown += state == MESSAGE_UNKNOWN;
-	re->result.failed += state == MESSAGE_FAILED;
+	recovered_count(&re->result, re->totals.by_state, row->state);
 	run_outcomes_add(&re->outcomes, row->run, VERDICT_LOST);
 	return sq_attempt_add(re->c, &attempt, err);
 }
@@ -177,9 +130,9 @@ int sq_recover(void *session, const struct recover_request *r, struct recover_re
 	struct recoverer re = {.r = r, .now = s->db->clock()};
 	struct sq_conn *reader;
 	bool found = false;
-	int rc = sq_reader(s, &reader, err);
+	int rc = sq_read_begin(s, &reader, err);
 
-	if (rc || (rc = sq_read_begin(reader, err)))
+	if (rc)
 		return rc;
 	rc = sq_read_end(reader, look(reader, &re, &found, err), err);
 	if (!rc && found && !(rc = sq_begin(s->db, err))) {

@@ -1,6 +1,36 @@
 /* Rows that several verbs of the SQLite driver read and write. */
-#include "alloc.h"
 #include "store_sqlite.h"
+
+static int rows_next(struct sql_rows *sql, struct error *err)
+{
+	struct sq_rows *rows = container_of(sql, struct sq_rows, sql);
+
+	return sq_row(rows->c, rows->st, err);
+}
+
+static int64_t rows_integer(const struct sql_rows *sql, int col)
+{
+	return sqlite3_column_int64(container_of(sql, const struct sq_rows, sql)->st, col);
+}
+
+static double rows_real(const struct sql_rows *sql, int col)
+{
+	return sqlite3_column_double(container_of(sql, const struct sq_rows, sql)->st, col);
+}
+
+static const char *rows_text(const struct sql_rows *sql, int col, struct arena *arena)
+{
+	return sq_text(container_of(sql, const struct sq_rows, sql)->st, col, arena);
+}
+
+struct sq_rows sq_rows(struct sq_conn *c, sqlite3_stmt *st)
+{
+	return (struct sq_rows){
+		.sql = {.next = rows_next, .integer = rows_integer, .real = rows_real, .text = rows_text},
+		.c = c,
+		.st = st,
+	};
+}
 
 int sq_totals_add(struct sq_conn *c, const struct sq_totals *t, struct error *err)
 {
@@ -19,11 +49,10 @@ int sq_totals_add(struct sq_conn *c, const struct sq_totals *t, struct error *er
 	return sq_run(c, st, err);
 }
 
-int sq_owner(struct sq_conn *c, const char *owner, int64_t *ret, struct error *err)
+int sq_owner_find(struct sq_conn *c, const char *owner, int64_t *ret, struct error *err)
 {
 	sqlite3_stmt *st cleanup(sq_reset) =
 		sq_stmt(c, "SELECT id FROM herald_owners WHERE owner=?1", err);
-	sqlite3_stmt *add;
 	int rc;
 
 	if (!st)
@@ -32,52 +61,41 @@ int sq_owner(struct sq_conn *c, const char *owner, int64_t *ret, struct error *e
 	rc = sq_row(c, st, err);
 	if (rc < 0)
 		return rc;
-	if (rc) {
-		*ret = sqlite3_column_int64(st, 0);
-		return OK;
+	*ret = rc ? sqlite3_column_int64(st, 0) : 0;
+	return OK;
+}
+
+int sq_owner(struct sq_conn *c, const char *owner, int64_t *ret, struct error *err)
+{
+	sqlite3_stmt *add;
+	int64_t id;
+	int rc = sq_owner_find(c, owner, &id, err);
+
+	if (!rc && !id) {
+		add = sq_stmt(c, "INSERT INTO herald_owners(owner) VALUES(?1)", err);
+		if (!add)
+			return err->code;
+		sq_bind_text(add, 1, owner);
+		rc = sq_run(c, add, err);
+		id = sqlite3_last_insert_rowid(c->handle);
 	}
-	add = sq_stmt(c, "INSERT INTO herald_owners(owner) VALUES(?1)", err);
-	if (!add)
-		return err->code;
-	sq_bind_text(add, 1, owner);
-	rc = sq_run(c, add, err);
 	if (!rc)
-		*ret = sqlite3_last_insert_rowid(c->handle);
+		*ret = id;
 	return rc;
 }
 
 int sq_scheduler_read(struct sq_conn *c, struct scheduler_row *ret, struct error *err)
 {
-	sqlite3_stmt *st cleanup(sq_reset) =
-		sq_stmt(c,
-	                "SELECT running,interval,batch,beat_at,epoch,remaining,failure_rate,"
-	                "messages_sent,all_failed,last_alert_at,config_interval,config_batch,not_before,job"
-	                " FROM herald_scheduler",
-	                err);
-	struct scheduler_row row = {.config_batch = 0};
-	int rc = st ? sq_row(c, st, err) : err->code;
+	sqlite3_stmt *st cleanup(sq_reset) = sq_stmt(
+		c, "SELECT " SQ_SCHEDULER_COLUMNS ",messages_sent,all_failed FROM herald_scheduler", err);
+	struct sq_rows rows = sq_rows(c, st);
+	struct scheduler_row row;
+	int rc = st ? sql_scheduler(&rows.sql, &row, err) : err->code;
 
-	if (rc < 0)
+	if (rc)
 		return rc;
-	if (!rc)
-		return error_set(err, ERR_NOT_FOUND, "the scheduler has not been set up");
-	row.s.pacing.running = sqlite3_column_int(st, 0) != 0;
-	row.s.pacing.interval = sqlite3_column_int64(st, 1);
-	row.s.pacing.batch = (uint32_t)sqlite3_column_int64(st, 2);
-	row.s.pacing.beat_at = sqlite3_column_int64(st, 3);
-	row.s.pacing.epoch = sqlite3_column_int64(st, 4);
-	row.s.pacing.left = (uint32_t)sqlite3_column_int64(st, 5);
-	row.s.failure_rate = sqlite3_column_double(st, 6);
-	row.s.messages_sent = sqlite3_column_int64(st, 7);
-	row.s.all_failed_in_a_row = (uint32_t)sqlite3_column_int64(st, 8);
-	row.s.last_alert_at = sqlite3_column_int64(st, 9);
-	row.config_interval = sqlite3_column_int64(st, 10);
-	row.config_batch = (uint32_t)sqlite3_column_int64(st, 11);
-	row.s.pacing.not_before = sqlite3_column_int64(st, 12);
-	row.job = sqlite3_column_int64(st, 13);
-	/* Every beat is a run, and runs are numbered by beats. */
-	row.s.last_run_at = row.s.pacing.beat_at;
-	row.s.runs_count = row.s.pacing.epoch;
+	row.s.messages_sent = sqlite3_column_int64(st, SQL_SCHEDULER_COLUMNS_N);
+	row.s.all_failed_in_a_row = (uint32_t)sqlite3_column_int64(st, SQL_SCHEDULER_COLUMNS_N + 1);
 	*ret = row;
 	return OK;
 }
@@ -176,36 +194,23 @@ int sq_run_add(struct sq_conn *c, int64_t run, const struct run_tally *add, bool
 	return finish_run(c, run, &t, ret, err);
 }
 
-int sq_attempt_add(struct sq_conn *c, const struct sq_attempt *a, struct error *err)
+int sq_attempt_add(struct sq_conn *c, const struct sql_attempt *a, struct error *err)
 {
 	sqlite3_stmt *st = sq_stmt(c,
-	                           "INSERT INTO herald_attempts(message,seq,attempt,run,owner,verdict,"
-	                           "http_status,started_at,duration,message_id,error)"
-	                           " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)"
+	                           "INSERT INTO herald_attempts(" SQL_ATTEMPT_NUMBERS
+	                           ",owner,message_id,error) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)"
 	                           " ON CONFLICT DO NOTHING",
 	                           err);
+	int64_t numbers[SQL_ATTEMPT_NUMBERS_N];
 
 	if (!st)
 		return err->code;
-	sqlite3_bind_int64(st, 1, a->message);
-	sqlite3_bind_int64(st, 2, a->seq);
-	sqlite3_bind_int(st, 3, a->attempt);
-	sqlite3_bind_int64(st, 4, a->run);
-	sqlite3_bind_int64(st, 5, a->owner);
-	sqlite3_bind_int(st, 6, (int)a->verdict);
-	sqlite3_bind_int(st, 7, a->http_status);
-	sqlite3_bind_int64(st, 8, a->started_at);
-	sqlite3_bind_int64(st, 9, a->duration);
+	sql_attempt_numbers(a, numbers);
+	sq_bind_numbers(st, numbers, ARRAY_SIZE(numbers));
+	sqlite3_bind_int64(st, 9, a->owner);
 	sq_bind_cut(st, 10, a->message_id, MESSAGE_PROVIDER_ID_MAX);
 	sq_bind_cut(st, 11, a->error, MESSAGE_ERROR_MAX);
 	return sq_run(c, st, err);
-}
-
-static int by_run(const void *a, const void *b)
-{
-	const struct run_outcome *x = a, *y = b;
-
-	return (x->run > y->run) - (x->run < y->run);
 }
 
 int sq_outcomes_apply(struct sq_conn *c, struct run_outcomes *o, struct settle_result *ret,
@@ -215,68 +220,26 @@ int sq_outcomes_apply(struct sq_conn *c, struct run_outcomes *o, struct settle_r
 	size_t i;
 	int rc;
 
-	/* Runs end in the order of their beats. */
-	if (o->n > 1)
-		qsort(o->runs, o->n, sizeof(*o->runs), by_run);
+	run_outcomes_sort(o);
 	for (i = 0; i < o->n; i++) {
 		rc = sq_run_add(c, o->runs[i].run, &o->runs[i].add, false, &end, err);
 		if (rc)
 			return rc;
-		if (end.run && ret->ended_n < ARRAY_SIZE(ret->ended))
-			ret->ended[ret->ended_n] = end;
-		ret->ended_n += end.run != 0;
+		settle_result_add(ret, &end);
 	}
 	return OK;
-}
-
-void sq_message(sqlite3_stmt *st, struct arena *arena, struct message *ret)
-{
-	usec_t state_at = sqlite3_column_int64(st, 2);
-	int64_t fence = sqlite3_column_int64(st, 5);
-	struct message m = {
-		.id = sqlite3_column_int64(st, 0),
-		.status = row_status(sqlite3_column_int(st, 1)),
-		.attempts = sqlite3_column_int(st, 3),
-		.lost = sqlite3_column_int(st, 4),
-		.fence = fence,
-		.due_at = sqlite3_column_int64(st, 6),
-		.started_at = fence ? sqlite3_column_int64(st, 7) : 0,
-		.created_at = sqlite3_column_int64(st, 8),
-		.updated_at = sqlite3_column_int64(st, 9),
-		.send_at = sqlite3_column_int64(st, 10),
-		.phone = sq_text(st, 11, arena),
-		.content = sq_text(st, 12, arena),
-		.idempotency_key = sq_text(st, 13, arena),
-		.metadata = sq_text(st, 14, arena),
-		.message_id = sq_text(st, 15, arena),
-		.last_error = sq_text(st, 16, arena),
-	};
-
-	if (m.status == MESSAGE_SENDING) {
-		m.owner = sq_text(st, 17, arena);
-		m.lease_until = state_at;
-	} else if (m.status == MESSAGE_SENT) {
-		m.sent_at = state_at;
-	}
-	*ret = m;
 }
 
 int sq_message_get(struct sq_conn *c, int64_t id, struct arena *arena, struct message *ret,
                    struct error *err)
 {
 	sqlite3_stmt *st cleanup(sq_reset) = sq_stmt(
-		c, "SELECT " SQ_MESSAGE_COLUMNS " FROM herald_messages m" SQ_MESSAGE_JOINS " WHERE m.id=?1",
+		c, "SELECT " SQL_MESSAGE_COLUMNS " FROM herald_messages m" SQL_MESSAGE_JOINS " WHERE m.id=?1",
 		err);
-	int rc;
+	struct sq_rows rows = sq_rows(c, st);
 
 	if (!st)
 		return err->code;
 	sqlite3_bind_int64(st, 1, id);
-	rc = sq_row(c, st, err);
-	if (rc < 0)
-		return rc;
-	if (!rc)
-		return error_set(err, ERR_NOT_FOUND, "there is no message %lld", (long long)id);
-	sq_message(st, arena, ret);
-	return OK;
+	return sql_message(&rows.sql, id, arena, ret, err);
 }

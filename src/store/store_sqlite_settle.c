@@ -53,18 +53,7 @@ static int apply(struct settler *se, const struct settlement *s, int state, int6
 
 static int settle_one(struct settler *se, struct settlement *s, struct error *err)
 {
-	struct sq_attempt attempt = {
-		.message = s->id,
-		.seq = attempt_seq(s->fence, s->verdict),
-		.run = s->run,
-		.attempt = s->attempt,
-		.verdict = s->verdict,
-		.http_status = s->http_status,
-		.started_at = s->started_at,
-		.duration = s->duration,
-		.message_id = s->verdict == VERDICT_SENT ? s->message_id : NULL,
-		.error = s->verdict == VERDICT_SENT ? NULL : s->error,
-	};
+	struct sql_attempt attempt = sql_attempt_settled(s, 0);
 	int64_t fence, run;
 	int rc, state, next;
 

@@ -76,6 +76,24 @@ static void strings_are_copied(void **state)
 	arena_release(&a);
 }
 
+static void an_array_keeps_its_items_as_it_grows(void **state)
+{
+	struct arena a = ARENA_INIT;
+	uint64_t *items = NULL;
+
+	(void)state;
+	for (size_t n = 0; n < 1000; n++) {
+		items = arena_grow(&a, items, n, sizeof(*items));
+		items[n] = n;
+		arena_alloc(&a, 1); /* overwritten by an item that is out of bounds */
+	}
+	for (size_t n = 0; n < 1000; n++)
+		assert_int_equal(items[n], n);
+	/* Less than twice what is there, over all moves. */
+	assert_true(a.used <= 2 * 1024 * sizeof(*items) + 1000 * 8);
+	arena_release(&a);
+}
+
 static void clear_keeps_one_chunk_and_release_none(void **state)
 {
 	struct arena a = ARENA_INIT;
@@ -104,6 +122,7 @@ int main(void)
 		cmocka_unit_test(a_large_piece_leaves_the_room_of_the_head),
 		cmocka_unit_test(calloc_zeroes_reused_memory),
 		cmocka_unit_test(strings_are_copied),
+		cmocka_unit_test(an_array_keeps_its_items_as_it_grows),
 		cmocka_unit_test(clear_keeps_one_chunk_and_release_none),
 	};
 
