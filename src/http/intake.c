@@ -107,7 +107,7 @@ static struct MHD_Response *make_response(struct request *r)
 		add_header(response, "Access-Control-Allow-Methods", allow.data);
 		buf_release(&allow);
 		add_header(response, "Access-Control-Allow-Headers",
-		           "Content-Type, X-Correlation-Id, x-ins-auth-key, Authorization");
+		           "Content-Type, X-Correlation-Id, x-ins-auth-key, Authorization, *");
 		add_header(response, "Access-Control-Max-Age", "600");
 	}
 	if (a->retry_after) {
@@ -233,16 +233,15 @@ static bool is_target(const struct buf *target)
 static size_t body_limit(const struct http *h, const struct route *route)
 {
 	switch (route->body) {
+	case BODY_NONE: /* read over */
 	case BODY_JSON:
 	case BODY_OPTIONAL_JSON:
-		return h->o.max_body;
+		break;
 	case BODY_BATCH:
 	case BODY_LARGE_JSON:
 		return h->o.max_batch_body;
-	case BODY_NONE:
-		break;
 	}
-	return SMALL_BODY;
+	return h->o.max_body;
 }
 
 static void refuse_body(struct request *r)
@@ -372,7 +371,7 @@ static void judge_headers(struct request *r, const struct headers *in, const cha
 		answer_error(a, API_MEDIA_TYPE);
 	} else if (in->content_length > r->body_limit) {
 		refuse_body(r);
-	} else if (in->content_length > SMALL_BODY) {
+	} else if (in->content_length > SMALL_BODY && r->route->body != BODY_NONE) {
 		if (http_body_reserve(r->http, (size_t)in->content_length))
 			r->body_reserved = (size_t)in->content_length;
 		else
@@ -409,7 +408,7 @@ static enum MHD_Result take_body(struct request *r, const char *data, size_t *le
 		return MHD_YES;
 	if (total > r->body_limit) {
 		refuse_body(r);
-	} else if (total > SMALL_BODY && total > r->body_reserved) {
+	} else if (total > SMALL_BODY && total > r->body_reserved && r->route->body != BODY_NONE) {
 		/* Chunked: nobody said how much will come. */
 		const size_t more = MIN_OF(total, r->body_limit - total) + (total - r->body_reserved);
 

@@ -212,3 +212,18 @@ def test_any_origin_may_ask(services):
     for one, path in ((api, "/api/messenger/"), (job, "/job-scheduler/messenger/is-working")):
         a = one.api.get(path, key=None, headers={"Origin": "http://elsewhere.example"})
         assert a.status == 200 and a.headers["Access-Control-Allow-Origin"] == "*"
+        # A script may set whatever header it likes.
+        a = one.api.request("OPTIONS", path, key=None, headers={
+            "Origin": "http://elsewhere.example", "Access-Control-Request-Method": "GET",
+            "Access-Control-Request-Headers": "x-requested-with"})
+        assert a.status == 204 and "*" in a.headers["Access-Control-Allow-Headers"].split(", ")
+
+
+def test_a_body_of_a_megabyte_may_come_along(services):
+    """Routes that need none read over it, as the original did up to its limit."""
+    api, _, _ = services()
+    (id,) = fill(api, 1)
+    path, kind = f"/api/messenger/commit/{id}", {"Content-Type": "application/json"}
+    assert api.api.request("PUT", path, b" " * 1_000_000, kind, key=None).status == 200
+    a = api.api.request("PUT", path, b" " * (2**20 + 1), kind, key=None)
+    assert a.status == 413 and a.json == {"status": 413, "internalCode": 0, "message": "The body is too large"}

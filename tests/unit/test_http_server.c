@@ -366,6 +366,7 @@ static void listeners_have_their_own_routes(void **state)
 	assert_non_null(strstr(text.data, "\r\n\r\nnothing said"));
 	assert_int_equal(ask_listener(h, 0, "OPTIONS", "/put/x", &text), 204);
 	assert_non_null(strstr(text.data, "Access-Control-Allow-Methods: PUT, OPTIONS\r\n"));
+	assert_non_null(strstr(text.data, "Authorization, *\r\n"));
 	assert_int_equal(ask_listener(h, 0, "PUT", "/put/a-b", &text), 200);
 	assert_non_null(strstr(text.data, "\r\n\r\na-b"));
 	assert_int_equal(ask_listener(h, 1, "GET", "/say", &text), 404);
