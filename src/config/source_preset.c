@@ -11,8 +11,10 @@
 #include "yaml_file.h"
 
 #define DEPTH_MAX 8
-/* Keys that herald does not know may be there for others; one that is nearly a known one is a slip. */
+/* Keys that herald does not know may be there for others; one that is nearly a known one is a slip. Of short words
+ * ("host", "port") two letters are half. */
 #define NEAR_MISS_DISTANCE 2
+#define SHORT_WORD 6
 
 const struct config_preset *preset_find(const struct config_preset *const *presets, const char *name)
 {
@@ -101,7 +103,8 @@ void source_preset_pair(struct settings *s, const struct preset_name *n, const c
 	const char *port = NULL;
 	size_t len = strlen(text);
 
-	if (n->id != PRESET_IGNORED && (!len || check_range(n, text, origin, errs))) {
+	/* Empty is not set, so that the profile's default stays; but a password may be empty. */
+	if (n->id != PRESET_IGNORED && (len ? check_range(n, text, origin, errs) : options[n->id].secret)) {
 		if (n->host_port)
 			len = split_host_port(&text, &port);
 		add(s, n, n->id, text, len, origin);
@@ -120,6 +123,13 @@ struct context {
 	struct config_errors *errs;
 };
 
+static bool is_slip(const struct suggest *s)
+{
+	const char *dot = strrchr(s->best, '.'), *word = dot ? dot + 1 : s->best;
+
+	return *word && s->distance <= (strlen(word) < SHORT_WORD ? 1 : NEAR_MISS_DISTANCE);
+}
+
 static void take_pair(const struct context *c, const char *path, const char *text, char *origin)
 {
 	const struct preset_name *n = find_name(c->names, path);
@@ -131,7 +141,7 @@ static void take_pair(const struct context *c, const char *path, const char *tex
 	}
 	for (n = c->names; n->name; n++)
 		suggest_offer(&s, n->name);
-	if (s.best[0] && s.distance <= NEAR_MISS_DISTANCE)
+	if (is_slip(&s))
 		config_errors_add(c->errs, "%.*s: unknown key (%s); did you mean %s?", SUGGEST_NAME_MAX, path, origin,
 		                  s.best);
 	free(origin);

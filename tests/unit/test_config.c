@@ -865,6 +865,7 @@ static const struct preset_name their_variables[] = {
 	{.name = "TICKER", .id = CONFIG_message_send_interval, .unit = USEC_PER_SEC},
 	{.name = "MYSQL_HOST", .id = CONFIG_db_host, .host_port = true, .port = CONFIG_db_port},
 	{.name = "APP_NAME", .id = PRESET_IGNORED},
+	{.name = "LIST", .id = CONFIG_cache_key},
 	{0},
 };
 static const struct preset_name their_keys[] = {
@@ -881,6 +882,7 @@ static const struct config_preset theirs = {
 	.values = (const struct preset_value[]){{CONFIG_db_driver, "mysql"},
                                                 {CONFIG_max_attempts, "1"},
                                                 {CONFIG_server_port, "3000"},
+                                                {CONFIG_cache_key, "theirs:{id}"},
                                                 {0}},
 	.env = their_variables,
 	.file = &(const struct preset_file){.paths = (const char *const[]){"theirs-*.json", "theirs.yaml", NULL},
@@ -925,6 +927,35 @@ static void test_preset_strength(void **state)
 	assert_string_equal(f->cfg.db_name, "x");
 	assert_string_equal(f->cfg.origin[CONFIG_db_name], "theirs.yaml:7");
 	assert_string_equal(f->cfg.database_url, "mysql://localhost/x");
+}
+
+/* As the other system took it: nobody has set anything. */
+static void test_preset_empty_is_not_set(void **state)
+{
+	struct fixture *f = *state;
+
+	f->src.presets = presets;
+	write_file(f, "theirs.yaml", "port: ''\ndb:\n  name: x\n  password: ''\n");
+	write_file(f, ".env", "LIST=\nTICKER=\n");
+	add_env(f, "PORT=");
+	add_env(f, "HERALD_PROFILE=theirs");
+	load_good(f);
+	assert_int_equal(f->cfg.server_port, 3000);
+	assert_string_equal(f->cfg.cache_key, "theirs:{id}");
+	assert_string_equal(f->cfg.origin[CONFIG_cache_key], "profile theirs");
+	assert_string_equal(f->cfg.origin[CONFIG_db_password], "theirs.yaml:4");
+}
+
+/* "host" is two letters away from "port", and another word. */
+static void test_preset_keys_for_others(void **state)
+{
+	struct fixture *f = *state;
+
+	f->src.presets = presets;
+	write_file(f, "theirs.yaml", "host: 0.0.0.0\ndb:\n  mode: x\n");
+	add_env(f, "HERALD_PROFILE=theirs");
+	load_good(f);
+	assert_int_equal(f->cfg.server_port, 3000);
 }
 
 static void test_preset_without_its_names(void **state)
@@ -1055,6 +1086,8 @@ int main(void)
 		T(test_repeated_flag_last_counts),
 		T(test_preset_is_a_default),
 		T(test_preset_strength),
+		T(test_preset_empty_is_not_set),
+		T(test_preset_keys_for_others),
 		T(test_preset_without_its_names),
 		T(test_preset_json_by_variable),
 		T(test_preset_host_and_port),
