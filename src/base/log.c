@@ -30,34 +30,13 @@ enum log_level log_threshold = LOG_INFO;
 static bool log_json;
 static int log_fd = STDERR_FILENO;
 
-static const char *const level_names[] = {"debug", "info", "warn", "error", "off"};
-static const char *const format_names[] = {"auto", "logfmt", "json"};
+static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
 void log_init(enum log_level level, enum log_format format, int fd)
 {
 	log_threshold = level;
 	log_fd = fd;
 	log_json = format == LOG_JSON || (format == LOG_AUTO && !isatty(fd));
-}
-
-bool log_level_parse(const char *text, enum log_level *ret)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(level_names); i++)
-		if (text_equal(text, level_names[i])) {
-			*ret = (enum log_level)i;
-			return true;
-		}
-	return false;
-}
-
-bool log_format_parse(const char *text, enum log_format *ret)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(format_names); i++)
-		if (text_equal(text, format_names[i])) {
-			*ret = (enum log_format)i;
-			return true;
-		}
-	return false;
 }
 
 static size_t room(const struct line *l)

@@ -44,8 +44,6 @@ struct log_field {
 
 /* fd stays the caller's. Before this call, lines of level info and above go to stderr as logfmt. */
 void log_init(enum log_level level, enum log_format format, int fd);
-bool log_level_parse(const char *text, enum log_level *ret);   /* debug info warn error off */
-bool log_format_parse(const char *text, enum log_format *ret); /* auto logfmt json */
 
 extern enum log_level log_threshold; /* read-only outside log.c */
 static inline bool log_enabled(enum log_level level)

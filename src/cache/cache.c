@@ -30,11 +30,6 @@ static const char driver_names[] = "memory, none, redis";
 static const char driver_names[] = "memory, none";
 #endif
 
-const char *cache_drivers(void)
-{
-	return driver_names;
-}
-
 static const struct cache_driver *driver_of_scheme(const char *scheme, size_t len)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(drivers); i++)
@@ -102,12 +97,6 @@ void cache_put(struct cache *c, const struct cache_entry *entries, size_t n)
 	}
 	if (n > from)
 		c->driver->put(c->state, entries + from, n - from);
-}
-
-void cache_drop(struct cache *c, int64_t id)
-{
-	if (id >= 1 && !c->layout.list && c->layout.key.field != FIELD_MESSAGE_ID)
-		c->driver->drop(c->state, id);
 }
 
 int cache_list(struct cache *c, const char *cursor, uint32_t limit, struct cache_page *ret, struct error *err)

@@ -41,11 +41,8 @@ enum cache_health { CACHE_UP, CACHE_DOWN, CACHE_DISABLED };
 /* ERR_CONFIG: no such driver in this build, bad URL, bad key or value. */
 must_check int cache_open(struct cache **ret, const struct cache_options *options, struct error *err);
 void cache_close(struct cache *c);
-const char *cache_drivers(void);
 
 void cache_put(struct cache *c, const struct cache_entry *entries, size_t n); /* copies */
-/* E.g. replayed. A key that is made of the provider's id, and a list, keep the entry. */
-void cache_drop(struct cache *c, int64_t id);
 
 struct cache_page {
 	struct arena arena;

@@ -18,7 +18,6 @@ struct cache_driver {
 	            struct error *err);
 	void (*close)(void *state);
 	void (*put)(void *state, const struct cache_entry *entries, size_t n);
-	void (*drop)(void *state, int64_t id);
 	int (*list)(void *state, const char *cursor, uint32_t limit, struct cache_page *ret,
 	            struct error *err);
 	enum cache_health (*health)(void *state);

@@ -4,8 +4,8 @@
  * has to go is always at the head. A cursor is the sequence number of the last entry seen; sequence
  * numbers only grow along the ring, so a binary search finds the place again whatever came or went.
  *
- * Putting an id again, or dropping it, leaves a dead slot, which goes when the head passes it or when
- * a full ring is rebuilt. Slots hold usual ids (a UUID is 36 bytes) in themselves: 100,000 entries
+ * Putting an id again leaves a dead slot, which goes when the head passes it or when a full ring is
+ * rebuilt. Slots hold usual ids (a UUID is 36 bytes) in themselves: 100,000 entries
  * take about 9 MB and no allocation each.
  */
 #include <pthread.h>
@@ -231,17 +231,6 @@ static void memory_put(void *state, const struct cache_entry *entries, size_t n)
 	pthread_mutex_unlock(&m->lock);
 }
 
-static void memory_drop(void *state, int64_t id)
-{
-	struct memory *m = state;
-
-	pthread_mutex_lock(&m->lock);
-	uint32_t b = bucket_of(m, id);
-	if (m->table[b] != NOWHERE)
-		kill_slot(m, &m->slots[m->table[b]]);
-	pthread_mutex_unlock(&m->lock);
-}
-
 /* The first position whose sequence number is above seq. */
 static uint32_t first_after(const struct memory *m, uint64_t seq)
 {
@@ -321,7 +310,6 @@ const struct cache_driver cache_driver_memory = {
 	.open = memory_open,
 	.close = memory_close,
 	.put = memory_put,
-	.drop = memory_drop,
 	.list = memory_list,
 	.health = memory_health,
 };

@@ -23,12 +23,6 @@ static void none_put(void *state, const struct cache_entry *entries, size_t n)
 	(void)n;
 }
 
-static void none_drop(void *state, int64_t id)
-{
-	(void)state;
-	(void)id;
-}
-
 static int none_list(void *state, const char *cursor, uint32_t limit, struct cache_page *ret,
                      struct error *err)
 {
@@ -52,7 +46,6 @@ const struct cache_driver cache_driver_none = {
 	.open = none_open,
 	.close = none_close,
 	.put = none_put,
-	.drop = none_drop,
 	.list = none_list,
 	.health = none_health,
 };

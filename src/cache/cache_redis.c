@@ -1,11 +1,11 @@
 /*
  * The cache in Redis or Valkey, shared by all nodes.
  *
- * Strategy: put and drop copy what they are given into a bounded queue and return; one thread writes it to
- * the server, a few hundred commands per round trip. A server that is slow, frozen or away thus costs the
- * dispatcher nothing: the queue grows to its bound, then its oldest entries are dropped and counted. What
- * was sent but not answered when a connection broke is sent again over the next one: writing an entry twice
- * is harmless (an element of a list is then there twice, which is better than not at all).
+ * Strategy: what is put is copied into a bounded queue; one thread writes it to the server, a few
+ * hundred commands per round trip. A server that is slow, frozen or away thus costs the dispatcher nothing: the
+ * queue grows to its bound, then its oldest entries are dropped and counted. What was sent but not answered when
+ * a connection broke is sent again over the next one: writing an entry twice is harmless (an element of a list
+ * is then there twice, which is better than not at all).
  *
  * A server that answers but refuses an entry (memory full, no permission) is up: the entry is gone, counted,
  * and the log says so once per spell. One that cannot take commands now (loading, read-only, wrong
@@ -55,7 +55,6 @@ struct op {
 	int64_t id;
 	usec_t sent_at;
 	usec_t put_at; /* monotonic */
-	bool drop;
 	bool known; /* message_id is one */
 	char message_id[];
 };
@@ -243,16 +242,6 @@ static void add_put(struct redis *r, const struct cache_entry *e, usec_t ttl)
 	buf_release(&ms);
 }
 
-static void add_drop(struct redis *r, int64_t id)
-{
-	const struct cache_entry e = {.id = id};
-	struct buf key = BUF_INIT;
-
-	cache_layout_key(r->layout, &e, &key);
-	redis_link_add(r->link, 2, (const char *const[]){"DEL", key.data}, (const size_t[]){3, key.len});
-	buf_release(&key);
-}
-
 /* Adds a command for each held entry; those whose time is over leave. */
 static void add_held(struct redis *r)
 {
@@ -268,15 +257,12 @@ static void add_held(struct redis *r)
 			.sent_at = o->sent_at,
 		};
 
-		if (r->ttl && left <= 0 && !o->drop) {
+		if (r->ttl && left <= 0) {
 			*at = o->item.next;
 			free(o);
 			continue;
 		}
-		if (o->drop)
-			add_drop(r, o->id);
-		else
-			add_put(r, &e, left);
+		add_put(r, &e, left);
 		at = &o->item.next;
 	}
 }
@@ -523,14 +509,6 @@ static void redis_put(void *state, const struct cache_entry *entries, size_t n)
 	enqueue(state, first, last, n);
 }
 
-static void redis_drop(void *state, int64_t id)
-{
-	struct op *o = op_new(id, NULL);
-
-	o->drop = true;
-	enqueue(state, &o->item, &o->item, 1);
-}
-
 static int redis_list(void *state, const char *cursor, uint32_t limit, struct cache_page *ret,
                       struct error *err)
 {
@@ -564,7 +542,6 @@ const struct cache_driver cache_driver_redis = {
 	.open = redis_open,
 	.close = redis_close,
 	.put = redis_put,
-	.drop = redis_drop,
 	.list = redis_list,
 	.health = redis_health,
 };

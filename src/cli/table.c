@@ -41,14 +41,6 @@ void table_cell(struct table *t, const char *text)
 	add_cell(t, text);
 }
 
-void table_cell_int(struct table *t, int64_t v)
-{
-	char text[24];
-
-	snprintf(text, sizeof(text), "%lld", (long long)v);
-	add_cell(t, text);
-}
-
 static void add_padded(struct buf *line, const char *text, enum table_align align, size_t width)
 {
 	size_t len = strlen(text), points = utf8_length(text, len);

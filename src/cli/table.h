@@ -4,7 +4,7 @@
  *
  *	struct table t = TABLE_INIT;
  *	table_column(&t, "ID", TABLE_RIGHT);
- *	table_cell_int(&t, 7);
+ *	table_cell(&t, "7");
  *	table_write(&t, stdout, cli_width(stdout)); table_release(&t);
  */
 #ifndef HERALD_TABLE_H
@@ -32,7 +32,6 @@ struct table {
 /* All columns before the first cell; at most one is TABLE_FLEX. Headings that are all "" are not shown. */
 void table_column(struct table *t, const char *heading, enum table_align align);
 void table_cell(struct table *t, const char *text); /* NULL shows as nothing */
-void table_cell_int(struct table *t, int64_t v);
 /* width: columns of the terminal, 0: no limit. The last row must be complete. */
 void table_write(const struct table *t, FILE *out, size_t width);
 void table_release(struct table *t);

@@ -77,7 +77,6 @@ struct config_errors {
 #define CONFIG_ERRORS_INIT {0}
 
 void config_errors_add(struct config_errors *errs, const char *fmt, ...) printf_like(2, 3);
-void config_errors_write(const struct config_errors *errs, struct buf *out); /* one per line */
 void config_errors_release(struct config_errors *errs);
 
 /* A flag that belongs to the command and not to the configuration, without its leading "--". */
@@ -125,12 +124,6 @@ must_check int config_check_serve(const struct config *cfg, struct config_errors
  * Valid while cfg is. */
 enum config_group { CONFIG_GROUP_MESSAGES, CONFIG_GROUP_SCHEDULER };
 const char *config_client_key(const struct config *cfg, enum config_group group);
-
-/* Whether a flag (without "--") is an option. ret_takes_value may be NULL. */
-bool config_is_flag(const char *name, bool *ret_takes_value);
-
-/* Environment name of an option, e.g. "SERVER_PORT". */
-const char *config_name(enum config_id id);
 
 /* Value and origin of every option: aligned columns, or one JSON object of
  * "NAME": {"value": ..., "origin": "..."}. Secrets that are set appear as ********, passwords in URLs

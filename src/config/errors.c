@@ -34,16 +34,6 @@ void config_errors_add(struct config_errors *errs, const char *fmt, ...)
 	errs->line[errs->n++] = line;
 }
 
-void config_errors_write(const struct config_errors *errs, struct buf *out)
-{
-	for (size_t i = 0; i < errs->n; i++) {
-		buf_addstr(out, errs->line[i]);
-		buf_addch(out, '\n');
-	}
-	if (errs->dropped > 0)
-		buf_addf(out, "and %zu more\n", errs->dropped);
-}
-
 void config_errors_release(struct config_errors *errs)
 {
 	for (size_t i = 0; i < errs->n; i++)

@@ -99,22 +99,3 @@ bool option_section_exists(const char *name)
 			return true;
 	return false;
 }
-
-bool config_is_flag(const char *name, bool *ret_takes_value)
-{
-	enum config_id id;
-	bool alias;
-
-	if (!option_by_flag(name, &id, &alias) &&
-	    !(text_starts_with(name, "no-") && option_by_flag(name + 3, &id, &alias) &&
-	      options[id].type == OPTION_BOOL))
-		return false;
-	if (ret_takes_value)
-		*ret_takes_value = options[id].type != OPTION_BOOL;
-	return true;
-}
-
-const char *config_name(enum config_id id)
-{
-	return options[id].env;
-}

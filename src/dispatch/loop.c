@@ -87,8 +87,8 @@ static void tell(struct dispatch *d)
 	const struct wire *w = &d->w;
 
 	pthread_mutex_lock(&d->lock);
-	d->left_in_flight = w->in_flight;
-	d->left_unsettled = w->flights_out - w->in_flight + w->ready_n + w->parcels_out + w->claim_out +
+	d->left_in_flight = wire_in_flight(w);
+	d->left_unsettled = w->flights_out - d->left_in_flight + w->ready_n + w->parcels_out + w->claim_out +
 	                    w->gone.out;
 	d->left_told = true;
 	pthread_cond_broadcast(&d->changed);

@@ -174,7 +174,6 @@ struct wire {
 
 	struct flight *flights, *free; /* free: a stack, so that few slots stay warm */
 	size_t flights_n, flights_out; /* out: in flight or unsettled */
-	size_t in_flight;
 
 	struct chain ready; /* parcels, in the order they came */
 	size_t ready_n;     /* messages in them */
@@ -190,6 +189,12 @@ struct wire {
 	struct gone_order gone;
 	struct buf scratch;
 };
+
+/* Requests to the webhook. */
+static inline size_t wire_in_flight(const struct wire *w)
+{
+	return w->transport ? transport_in_flight(w->transport) : 0;
+}
 
 /* The ledger thread's own. */
 struct ledger {

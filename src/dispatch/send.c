@@ -195,8 +195,7 @@ static void ended(void *arg, const struct transport_result *r)
 {
 	struct dispatch *d = arg;
 
-	d->w.in_flight--;
-	metric_set(d->m.in_flight, (int64_t)d->w.in_flight);
+	metric_set(d->m.in_flight, (int64_t)wire_in_flight(&d->w));
 	conclude(d, r->tag, r);
 }
 
@@ -266,10 +265,9 @@ static void start(struct dispatch *d, const struct parcel *p, const struct claim
 		r.timestamp = f->timestamp;
 		r.signature = f->signature.data;
 	}
-	w->in_flight++; /* before: it may end inside the call */
-	metric_set(d->m.in_flight, (int64_t)w->in_flight);
 	if (!transport_start(w->transport, &r))
-		panic("the transport refuses request %zu of %zu", w->in_flight, d->o.concurrency);
+		panic("the transport refuses a request at %zu of %zu", wire_in_flight(w), d->o.concurrency);
+	metric_set(d->m.in_flight, (int64_t)wire_in_flight(w));
 }
 
 void send_ready(struct dispatch *d)
@@ -277,7 +275,7 @@ void send_ready(struct dispatch *d)
 	struct wire *w = &d->w;
 	usec_t now = clock_mono();
 
-	while (w->ready.first && !w->gone.out && w->in_flight < d->o.concurrency &&
+	while (w->ready.first && !w->gone.out && wire_in_flight(w) < d->o.concurrency &&
 	       w->flights_out < w->flights_n) {
 		struct parcel *p = container_of(w->ready.first, struct parcel, note.item);
 
@@ -307,7 +305,7 @@ void send_outbox(struct dispatch *d, usec_t now)
 {
 	struct chain *o = &d->w.outbox;
 
-	if (!o->n || (o->n < OUTBOX_MAX && d->w.in_flight && now - d->w.outbox_since < OUTBOX_DELAY))
+	if (!o->n || (o->n < OUTBOX_MAX && wire_in_flight(&d->w) && now - d->w.outbox_since < OUTBOX_DELAY))
 		return;
 	if (!queue_push_chain(&d->jobs, o->first, o->last, o->n))
 		panic("the ledger went before the wire");

@@ -12,7 +12,7 @@ static struct tick_room room_of(const struct dispatch *d)
 	const struct wire *w = &d->w;
 
 	return (struct tick_room){
-		.slots = d->o.concurrency - w->in_flight,
+		.slots = d->o.concurrency - wire_in_flight(w),
 		.ready = w->ready_n,
 		.unsettled = w->flights_n - w->flights_out,
 	};

@@ -16,11 +16,6 @@ static const struct {
 #undef API_ERROR
 };
 
-int api_error_code(enum api_error e)
-{
-	return errors[e].code;
-}
-
 int api_error_status(enum api_error e)
 {
 	return errors[e].code / 1000;

@@ -23,7 +23,6 @@ enum api_error {
 #undef API_ERROR
 };
 
-int api_error_code(enum api_error e);         /* six digits */
 int api_error_status(enum api_error e);
 void api_error_docs(struct buf *out);         /* docs/api-errors.md */
 

@@ -55,11 +55,6 @@ static const struct {
 	{"memory", &store_driver_memory},
 };
 
-const char *store_drivers(void)
-{
-	return drivers_text;
-}
-
 /* The message shows the scheme alone: what follows may hold a password. */
 int store_driver_find(const char *url, const struct store_driver **ret, const char **ret_rest,
                       struct error *err)

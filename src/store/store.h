@@ -66,7 +66,6 @@ enum store_capability {
 must_check int store_open(struct store **ret, const struct store_options *options, struct error *err);
 void store_close(struct store *s); /* all sessions must be closed */
 unsigned store_capabilities(const struct store *s);
-const char *store_drivers(void); /* "sqlite, memory": those of this build */
 /* Schema version found when opened (before migrating; 0 for a new database, and until it is there) and the
  * one this binary needs. */
 void store_schema(const struct store *s, int *ret_found, int *ret_current);

@@ -71,7 +71,6 @@ static void test_layouts(void **state)
 	(void)state;
 	assert_int_equal(cache_open(&c, &o, &err), OK);
 	cache_put(c, e, 3);
-	cache_drop(c, 1);
 	assert_int_equal(cache_list(c, "", 10, &p, &err), OK);
 	assert_int_equal(p.n, 2);
 	assert_int_equal(p.items[0].id, 0);
@@ -83,7 +82,6 @@ static void test_layouts(void **state)
 	o = (struct cache_options){.url = "memory:", .max_entries = 10, .list = true};
 	assert_int_equal(cache_open(&c, &o, &err), OK);
 	cache_put(c, e, 3);
-	cache_drop(c, 1);
 	assert_int_equal(cache_list(c, "", 10, &p, &err), OK);
 	assert_int_equal(p.n, 3);
 	assert_int_equal(p.items[0].id, 0);
@@ -110,7 +108,7 @@ static void test_urls(void **state)
 		assert_int_equal(cache_open(&c, &o, &err), ERR_CONFIG);
 		assert_int_equal(err.code, ERR_CONFIG);
 		assert_null(strstr(err.text, "secret"));
-		assert_non_null(strstr(err.text, cache_drivers()));
+		assert_non_null(strstr(err.text, "built in: memory, none"));
 	}
 	struct cache_options o = {.url = "memory:", .max_entries = 0};
 	assert_int_equal(cache_open(&c, &o, NULL), ERR_CONFIG);
@@ -123,9 +121,11 @@ static void test_redis_may_be_left_out(void **state)
 	struct cache *c;
 
 	(void)state;
-	if (strstr(cache_drivers(), "redis"))
+	if (cache_open(&c, &o, &err) == OK) {
+		cache_close(c);
 		skip();
-	assert_int_equal(cache_open(&c, &o, &err), ERR_CONFIG);
+	}
+	assert_int_equal(err.code, ERR_CONFIG);
 	assert_string_equal(err.text, "this build has no redis cache driver; built in: memory, none");
 }
 
@@ -140,7 +140,6 @@ static void test_none_keeps_nothing(void **state)
 	assert_int_equal(cache_open(&c, &o, &err), OK);
 	assert_int_equal(cache_health(c), CACHE_DISABLED);
 	put(c, 1);
-	cache_drop(c, 1);
 	assert_int_equal(cache_list(c, "", 10, &p, &err), OK);
 	assert_int_equal(p.n, 0);
 	assert_string_equal(p.next, "");
@@ -149,7 +148,7 @@ static void test_none_keeps_nothing(void **state)
 	cache_close(c);
 }
 
-static void test_put_list_drop(void **state)
+static void test_put_and_list(void **state)
 {
 	struct cache *c = open_memory(100, 0);
 	struct cache_entry anonymous = {.id = 9, .sent_at = 5};
@@ -161,18 +160,15 @@ static void test_put_list_drop(void **state)
 	for (int64_t id = 1; id <= 5; id++)
 		put(c, id);
 	put(c, 3); /* again */
-	cache_drop(c, 2);
-	cache_drop(c, 77);
-	cache_drop(c, 0);
-	assert_int_equal(walk(c, 2, seen, ARRAY_SIZE(seen)), 4);
-	assert_int_equal(seen[2], 0);
+	assert_int_equal(walk(c, 2, seen, ARRAY_SIZE(seen)), 5);
 	assert_int_equal(seen[3], 1);
 
 	cache_put(c, &anonymous, 1);
 	assert_int_equal(cache_list(c, "", 10, &p, NULL), OK);
-	assert_int_equal(p.n, 5);
-	assert_int_equal(p.items[4].id, 9);
-	assert_null(p.items[4].message_id);
+	assert_int_equal(p.n, 6);
+	assert_int_equal(p.items[4].id, 3);
+	assert_int_equal(p.items[5].id, 9);
+	assert_null(p.items[5].message_id);
 	assert_string_equal(p.next, "");
 	cache_page_release(&p);
 	cache_close(c);
@@ -221,10 +217,6 @@ static void test_dead_slots_push_nobody_out(void **state)
 		put(c, id);
 	for (int i = 0; i < 5000; i++)
 		put(c, 1 + i % 3);
-	for (int i = 0; i < 5000; i++) {
-		cache_drop(c, 50);
-		put(c, 50);
-	}
 	assert_int_equal(walk(c, 1000, seen, ARRAY_SIZE(seen)), 100);
 	for (int64_t id = 1; id <= 100; id++)
 		assert_int_equal(seen[id], 1);
@@ -249,7 +241,7 @@ static void test_entries_expire(void **state)
 	cache_close(lasting);
 }
 
-/* Against a plain array as model: random puts, drops, over growth, eviction and rebuilds. */
+/* Against a plain array as model: random puts, over growth, eviction and rebuilds. */
 static void test_random_use_matches_a_model(void **state)
 {
 	enum { IDS = 300 };
@@ -260,24 +252,19 @@ static void test_random_use_matches_a_model(void **state)
 	for (int step = 0; step < 60000; step++) {
 		int64_t id = 1 + (int64_t)(random_u64() % (IDS - 1));
 
-		if (random_u64() % 4) {
-			if (!put_no[id]) {
-				size_t live = 0, oldest = 0;
+		if (!put_no[id]) {
+			size_t live = 0, oldest = 0;
 
-				for (size_t i = 1; i < IDS; i++) {
-					live += put_no[i] != 0;
-					if (put_no[i] && (!oldest || put_no[i] < put_no[oldest]))
-						oldest = i;
-				}
-				if (live == 150)
-					put_no[oldest] = 0;
+			for (size_t i = 1; i < IDS; i++) {
+				live += put_no[i] != 0;
+				if (put_no[i] && (!oldest || put_no[i] < put_no[oldest]))
+					oldest = i;
 			}
-			put(c, id);
-			put_no[id] = ++clock;
-		} else {
-			cache_drop(c, id);
-			put_no[id] = 0;
+			if (live == 150)
+				put_no[oldest] = 0;
 		}
+		put(c, id);
+		put_no[id] = ++clock;
 		if (step % 500 == 0) {
 			unsigned seen[IDS] = {0};
 
@@ -307,12 +294,11 @@ static void test_a_walk_sees_all_that_stays(void **state)
 			seen[p.items[i].id]++;
 		memcpy(cursor, p.next, sizeof(cursor));
 		cache_page_release(&p);
-		/* Newcomers, one that moves to the end, one that goes and comes: rebuilds happen. */
+		/* Newcomers, and one that moves to the end: rebuilds happen. */
 		for (int i = 0; i < 9; i++)
 			if (fresh < 1500)
 				put(c, fresh++);
 		put(c, 1 + (int64_t)(random_u64() % KEPT));
-		cache_drop(c, KEPT + 1);
 	} while (*cursor);
 	for (int64_t id = 1; id <= KEPT; id++)
 		assert_true(seen[id] >= 1);
@@ -347,7 +333,7 @@ int main(void)
 		cmocka_unit_test(test_layouts),
 		cmocka_unit_test(test_redis_may_be_left_out),
 		cmocka_unit_test(test_none_keeps_nothing),
-		cmocka_unit_test(test_put_list_drop),
+		cmocka_unit_test(test_put_and_list),
 		cmocka_unit_test(test_bad_cursors_and_limits),
 		cmocka_unit_test(test_the_oldest_leave_first),
 		cmocka_unit_test(test_dead_slots_push_nobody_out),

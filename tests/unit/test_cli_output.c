@@ -81,10 +81,10 @@ static void test_table(void **state)
 	table_column(&o.t, "NAME", TABLE_FLEX);
 	table_column(&o.t, "STATUS", TABLE_LEFT);
 	check_table(&o, 0, "ID  NAME  STATUS\n");
-	table_cell_int(&o.t, 7);
+	table_cell(&o.t, "7");
 	table_cell(&o.t, "\xc3\xbc" "ber\nall");
 	table_cell(&o.t, "sent");
-	table_cell_int(&o.t, -1234);
+	table_cell(&o.t, "-1234");
 	table_cell(&o.t, "a name that is much too long");
 	table_cell(&o.t, NULL);
 	check_table(&o, 0, "   ID  NAME                          STATUS\n"
@@ -109,9 +109,9 @@ static void test_table_without_headings(void **state)
 	table_column(&o.t, "", TABLE_RIGHT);
 	check_table(&o, 0, "");
 	table_cell(&o.t, "pending");
-	table_cell_int(&o.t, 5);
+	table_cell(&o.t, "5");
 	table_cell(&o.t, "sent");
-	table_cell_int(&o.t, 1000);
+	table_cell(&o.t, "1000");
 	check_table(&o, 0, "pending     5\nsent     1000\n");
 	table_release(&o.t);
 }

@@ -1075,7 +1075,7 @@ int main(void)
 	};
 	int failed = cmocka_run_group_tests_name("memory", tests, NULL, NULL);
 
-	if (strstr(store_drivers(), "sqlite")) {
+	if (WITH_SQLITE) {
 		on_disk = true;
 		failed += cmocka_run_group_tests_name("sqlite", tests, make_directory, remove_directory);
 	}

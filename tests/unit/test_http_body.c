@@ -195,7 +195,7 @@ static void malformed_batches(void **state)
 		if (batch(*state, cases[i].format, cases[i].text, &drafts, &n, &error) == OK)
 			fail_msg("%s was taken", cases[i].text);
 		if (error != API_MALFORMED_JSON)
-			fail_msg("%s: %d", cases[i].text, api_error_code(error));
+			fail_msg("%s: error %d", cases[i].text, (int)error);
 	}
 }
 

@@ -222,21 +222,6 @@ static void errno_survives(void **state)
 	assert_int_equal(errno, ENOENT);
 }
 
-static void names_parse(void **state)
-{
-	enum log_format format;
-	enum log_level level;
-
-	(void)state;
-	assert_true(log_level_parse("debug", &level) && level == LOG_DEBUG);
-	assert_true(log_level_parse("off", &level) && level == LOG_OFF);
-	assert_false(log_level_parse("DEBUG", &level));
-	assert_false(log_level_parse("", &level));
-	assert_true(log_format_parse("auto", &format) && format == LOG_AUTO);
-	assert_true(log_format_parse("json", &format) && format == LOG_JSON);
-	assert_false(log_format_parse("xml", &format));
-}
-
 enum { WRITERS = 4, LINES = 500 };
 
 static void *write_lines(void *arg)
@@ -282,7 +267,6 @@ int main(void)
 		cmocka_unit_test(many_fields_are_cut_too),
 		cmocka_unit_test(auto_means_json_away_from_a_terminal),
 		cmocka_unit_test(errno_survives),
-		cmocka_unit_test(names_parse),
 		cmocka_unit_test(lines_of_threads_do_not_mix),
 	};
 

@@ -61,16 +61,10 @@ static void write_file(const char *text, size_t len)
 
 static void test_unknown_drivers_are_named_with_those_there_are(void **state)
 {
-	char *why = xasprintf("\"oracle\" (this build has: %s)", store_drivers());
-
 	(void)state;
-	assert_non_null(strstr(store_drivers(), "sqlite"));
-	assert_non_null(strstr(store_drivers(), "memory"));
-	expect_refused("oracle://user:secret@host/db", false, why);
-	free(why);
-	why = xasprintf("this build has: %s", store_drivers());
-	expect_refused("herald.db", false, why);
-	free(why);
+	expect_refused("oracle://user:secret@host/db", false, "\"oracle\" (this build has: sqlite, ");
+	expect_refused("herald.db", false, "(this build has: sqlite, ");
+	expect_refused("herald.db", false, ", memory)");
 	expect_refused(":x", false, "does not begin with the name of a driver");
 	expect_refused("", false, "does not begin with the name of a driver");
 	expect_refused("sqlite:", false, "the path behind sqlite: is missing");
