@@ -10,7 +10,7 @@
  *
  * Known limits: a transaction that stays open for long anywhere in the database (a dump, a forgotten
  * session) keeps PostgreSQL from clearing away old versions of rows, and claims get slower meanwhile. A
- * list by phone number reads all messages of the status asked for.
+ * list by phone number and status looks at all messages to that number.
  */
 #include <stdlib.h>
 

@@ -3,6 +3,7 @@
     p = Proxy(("127.0.0.1", server.port), spots_commit=commits_of("postgres"))
     p.cut_answers(0.1)      # of one commit in ten the answer is lost, with the connection
     p.cut_requests(0.1)     # of one in ten the commit itself
+    p.delays = 0.5          # all arrive, but so many seconds after the client has lost the connection
     p.holding = True        # none arrives: to the server, the clients hang in the middle of their transactions,
                             # and do not come back when it throws them out
     p.dismiss()             # all connections end as those of an idle client do in MySQL: with a last word
@@ -71,11 +72,11 @@ def commits_of(kind):
 class Proxy:
     def __init__(self, target, host="127.0.0.1", spots_commit=None):
         self.target, self.spots_commit = target, spots_commit
-        self.answers = self.requests = 0.0
+        self.answers = self.requests = self.delays = 0.0
         self.rng = random.Random(7)
         self.holding = self.choked = False
         self.chokes_on = None
-        self.commits = self.answers_cut = self.requests_cut = self.held = 0
+        self.commits = self.answers_cut = self.requests_cut = self.delayed = self.held = 0
         self.sockets, self.links = set(), set()
         self.lock = threading.Lock()
         self.listener = socket.create_server((host, 0), backlog=128)
@@ -184,6 +185,11 @@ class Link:
             p.held += p.holding
         while p.holding and not p.closing:
             time.sleep(0.02)
+        if p.delays:
+            answer = self.deaf = True
+            p.delayed += 1
+            self.client.shutdown(socket.SHUT_RDWR)
+            time.sleep(p.delays)
         if answer:
             self.deaf = True
             self.server.sendall(data)

@@ -113,6 +113,31 @@ def test_a_commit_dies_with_the_server_and_its_number_is_given_again(server, dat
 
 
 @pytest.mark.only("mysql")
+def test_a_commit_arrives_after_the_connection_was_lost(server, database, nodes, sink):
+    """The packets were on their way when the client heard that the connection was gone: whoever asks at once what
+    became of the transaction must not be told that it is lost, and do it again."""
+    s = sink()
+    with proxy.Proxy(("127.0.0.1", server.port), spots_commit=proxy.commits_of(server.name)) as p:
+        cl = nodes(1, database, DATABASE_URL=database.url(port=p.port), WEBHOOK_URL=s.url)
+        node = cl.nodes[0]
+        node.wait_status(node.create("before")["id"], "sent")
+        for delay in (0.05, 0.3, 1):
+            p.delays = delay
+            delayed = p.delayed
+            node.api.post("/api/v1/messages", {"phoneNumber": "+905551234567", "content": f"late by {delay}"})
+            eventually(lambda: p.delayed > delayed, what="a late commit")
+            p.delays = 0
+            time.sleep(delay)
+        eventually(lambda: node.api.get("/readyz").status == 200, 10, what="readiness")
+        cl.drain()
+        cl.stop()
+        assert not [a for a in database.attempts() if a.verdict == c.LOST]
+    contents = [content for _, content, _ in database.messages()]
+    assert len(set(contents)) == len(contents), contents
+    assert sorted(r.json["content"] for r in s.requests) == sorted(contents)
+
+
+@pytest.mark.only("mysql")
 def test_idle_connections_are_closed_with_a_last_word(server, database, nodes, sink):
     """As MySQL does to whoever was silent for as long as herald lets it wait: the next to use the connection
     begins anew on another, and nobody is told of it."""
