@@ -172,8 +172,8 @@ static int judge_marks(struct mover *m, struct error *err)
 		return same_database(err);
 	if (to->role == ROLE_TARGET && !together)
 		return error_set(err, ERR_CONFIG,
-		                 "target %s: it is an unfinished copy of %s; empty it, or finish that move", m->to.shown,
-		                 to->peer);
+		                 "target %s: it is an unfinished copy of %s; empty it, or finish that move",
+		                 m->to.shown, to->peer);
 	if (to->role == ROLE_SOURCE || to->role == ROLE_LEFT)
 		return error_set(err, ERR_CONFIG, "target %s: it takes part in a move to %s itself", m->to.shown,
 		                 to->peer);
@@ -535,8 +535,8 @@ static int release(struct end *e, struct error *err)
 		return error_set(err, ERR_NOT_FOUND, "%s: it takes part in no move", e->shown);
 	if (e->mark.role == ROLE_TARGET)
 		return error_set(err, ERR_CONFIG,
-		                 "%s: it is an unfinished copy of %s: run `herald move` again, or empty it", e->shown,
-		                 e->mark.peer);
+		                 "%s: it is an unfinished copy of %s: run `herald move` again, or empty it",
+		                 e->shown, e->mark.peer);
 	start.running = 1;
 	if (e->mark.was_running)
 		rc = store_scheduler_change(e->c, &start, &s, &changed, err);

@@ -2,9 +2,9 @@
  * Moves everything from one database to another, between any two drivers: messages of all statuses with their
  * attempts, runs, jobs, the state of the scheduler.
  *
- * Both databases are marked (store_note_set()) before anything is copied, and a server refuses to work with a marked one
- * (move_check()). The target's mark also says how far the copy is, so that a move that was killed goes on
- * there. At the end both sides are read again and compared record by record; then the target's mark is taken
+ * Both databases are marked (store_note_set()) before anything is copied, and a server refuses to work with a
+ * marked one (move_check()). The target's mark also says how far the copy is, so that a move that was killed goes
+ * on there. At the end both sides are read again and compared record by record; then the target's mark is taken
  * away, and the source's says where everything went: whoever started a server there would send again what the
  * target sends. move_release() takes that mark away, too.
  *

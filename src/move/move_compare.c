@@ -244,7 +244,8 @@ int compare_stores(struct store_session *from, struct store_session *to, int64_t
                    bool (*tick)(void *arg, uint64_t done), void *arg, struct move_result *ret,
                    bool *ret_stopped, struct error *err)
 {
-	struct side a cleanup(side_release) = {.c = from, .goes_on = goes_on, .more = true, .size = PAGE_SIZE_INIT};
+	struct side a cleanup(side_release) = {.c = from, .goes_on = goes_on, .more = true,
+	                                       .size = PAGE_SIZE_INIT};
 	struct side b cleanup(side_release) = {.c = to, .more = true, .size = PAGE_SIZE_INIT};
 	int rc = compare_messages(&a, &b, tick, arg, ret, ret_stopped, err);
 

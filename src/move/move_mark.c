@@ -75,8 +75,8 @@ int move_check(struct store_session *c, struct error *err)
 	clock_format(m.at, at);
 	if (m.role == ROLE_SOURCE)
 		return error_set(err, ERR_CONFIG,
-		                 "the database is being moved to %s (since %s): wait, or run `herald move` again if "
-		                 "that was interrupted, or give it up with `herald move --release`",
+		                 "the database is being moved to %s (since %s): wait, or run `herald move` again "
+		                 "if that was interrupted, or give it up with `herald move --release`",
 		                 m.peer, at);
 	if (m.role == ROLE_LEFT)
 		return error_set(err, ERR_CONFIG,

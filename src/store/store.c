@@ -301,17 +301,12 @@ int store_claim(struct store_session *c, const struct claim_request *r, struct c
 	if (!r->node || !r->owner || !r->want || r->want > PACING_BATCH_MAX || r->lease <= 0)
 		return refuse(err, "a claim needs a node, an owner, a lease and 1 to 1000000 messages to want");
 	if ((r->unpaced && r->free_retries) || r->skip > INT64_MAX)
-		return refuse(err, "a claim is unpaced or one of retries, and steps over fewer than 2^63 messages");
+		return refuse(err, "a claim is unpaced or one of retries, and steps over fewer than 2^63 "
+		                   "messages");
 	rc = CALL(c, OP_CLAIM, err, claim, r, ret);
 	if (!rc && ret->n && c->store->measured)
 		metric_observe(c->store->claim_size, (int64_t)ret->n);
 	return rc;
-}
-
-void claim_batch_release(struct claim_batch *b)
-{
-	arena_release(&b->arena);
-	*b = (struct claim_batch){.n = 0};
 }
 
 int store_settle(struct store_session *c, struct settlement *s, size_t n, struct settle_result *ret,
@@ -322,8 +317,8 @@ int store_settle(struct store_session *c, struct settlement *s, size_t n, struct
 
 	for (i = 0; i < n; i++) {
 		if (s[i].verdict < VERDICT_SENT || s[i].verdict >= VERDICT_COUNT || s[i].verdict == VERDICT_LOST)
-			return refuse(err,
-			              "a settlement's verdict is sent, retry, failed, unknown, release or invalid");
+			return refuse(err, "a settlement's verdict is sent, retry, failed, unknown, release or "
+			                   "invalid");
 		if (s[i].id < 1 || s[i].fence < 1 || s[i].retry_in < 0)
 			return refuse(err, "a settlement names a message, its fence and no time in the past");
 	}
@@ -358,27 +353,13 @@ int store_get(struct store_session *c, int64_t id, struct arena *arena, struct m
 int store_list(struct store_session *c, const struct list_query *q, struct message_page *ret,
                struct error *err)
 {
-	struct message_page page = {.n = 0};
-	int rc;
-
 	if (q->status < -1 || q->status >= MESSAGE_STATUS_COUNT)
 		return refuse(err, "there is no such status");
 	if (q->limit < 1 || q->limit > 1000)
 		return refuse(err, "a page has 1 to 1000 messages");
 	if (q->offset > INT64_MAX)
 		return refuse(err, "the offset is too large");
-	rc = CALL(c, OP_LIST, err, list, q, &page);
-	if (rc)
-		message_page_release(&page);
-	else
-		*ret = page;
-	return rc;
-}
-
-void message_page_release(struct message_page *p)
-{
-	arena_release(&p->arena);
-	*p = (struct message_page){.n = 0};
+	return INTO_PAGE(ret, page, message_page_release, CALL(c, OP_LIST, err, list, q, &page));
 }
 
 int store_counts(struct store_session *c, struct store_counts *ret, struct error *err)
@@ -395,20 +376,7 @@ int store_ahead(struct store_session *c, const struct ahead_query *q, uint32_t *
 
 int store_attempts(struct store_session *c, int64_t id, struct attempt_page *ret, struct error *err)
 {
-	struct attempt_page page = {.n = 0};
-	int rc = CALL(c, OP_ATTEMPTS, err, attempts, id, &page);
-
-	if (rc)
-		attempt_page_release(&page);
-	else
-		*ret = page;
-	return rc;
-}
-
-void attempt_page_release(struct attempt_page *p)
-{
-	arena_release(&p->arena);
-	*p = (struct attempt_page){.n = 0};
+	return INTO_PAGE(ret, page, attempt_page_release, CALL(c, OP_ATTEMPTS, err, attempts, id, &page));
 }
 
 int store_cancel(struct store_session *c, int64_t id, struct arena *arena, struct message *ret,
@@ -464,49 +432,21 @@ int store_scheduler_change(struct store_session *c, const struct scheduler_chang
 int store_runs(struct store_session *c, int64_t before, uint64_t offset, uint32_t limit,
                struct run_page *ret, struct error *err)
 {
-	struct run_page page = {.n = 0};
-	int rc;
-
 	if (limit < 1 || limit > 1000)
 		return refuse(err, "a page has 1 to 1000 runs");
 	if (offset > INT64_MAX)
 		return refuse(err, "the offset is too large");
-	rc = CALL(c, OP_RUNS, err, runs, before, offset, limit, &page);
-	if (rc)
-		run_page_release(&page);
-	else
-		*ret = page;
-	return rc;
-}
-
-void run_page_release(struct run_page *p)
-{
-	arena_release(&p->arena);
-	*p = (struct run_page){.n = 0};
+	return INTO_PAGE(ret, page, run_page_release, CALL(c, OP_RUNS, err, runs, before, offset, limit, &page));
 }
 
 int store_jobs(struct store_session *c, int64_t before, uint64_t offset, uint32_t limit,
                struct job_page *ret, struct error *err)
 {
-	struct job_page page = {.n = 0};
-	int rc;
-
 	if (limit < 1 || limit > 1000)
 		return refuse(err, "a page has 1 to 1000 jobs");
 	if (offset > INT64_MAX)
 		return refuse(err, "the offset is too large");
-	rc = CALL(c, OP_RUNS, err, jobs, before, offset, limit, &page);
-	if (rc)
-		job_page_release(&page);
-	else
-		*ret = page;
-	return rc;
-}
-
-void job_page_release(struct job_page *p)
-{
-	arena_release(&p->arena);
-	*p = (struct job_page){.n = 0};
+	return INTO_PAGE(ret, page, job_page_release, CALL(c, OP_RUNS, err, jobs, before, offset, limit, &page));
 }
 
 static bool fits(const char *s, size_t max)
@@ -537,21 +477,9 @@ static int compare_nodes(const void *a, const void *b)
 /* Sorted here, since databases differ in how they compare texts. */
 int store_nodes(struct store_session *c, struct node_page *ret, struct error *err)
 {
-	struct node_page page = {.n = 0};
-	int rc = CALL(c, OP_NODES, err, nodes, &page);
+	int rc = INTO_PAGE(ret, page, node_page_release, CALL(c, OP_NODES, err, nodes, &page));
 
-	if (rc) {
-		node_page_release(&page);
-		return rc;
-	}
-	if (page.n)
-		qsort(page.items, page.n, sizeof(*page.items), compare_nodes);
-	*ret = page;
-	return OK;
-}
-
-void node_page_release(struct node_page *p)
-{
-	arena_release(&p->arena);
-	*p = (struct node_page){.n = 0};
+	if (!rc && ret->n)
+		qsort(ret->items, ret->n, sizeof(*ret->items), compare_nodes);
+	return rc;
 }

@@ -56,8 +56,8 @@ enum store_capability {
 	STORE_EXCLUSIVE = 1 << 0, /* one process owns the store, so any other owner's lease is dead */
 	STORE_DURABLE = 1 << 1,   /* survives the process */
 	STORE_LOCAL_CLOCK = 1 << 2, /* its clock is this process's */
-	/* Reached through another herald's API: for a worker. It claims, settles, renews, steers the scheduler, counts
-	 * and knows the nodes; whatever else needs the database is refused with ERR_CONFIG. */
+	/* Reached through another herald's API: for a worker. It claims, settles, renews, steers the scheduler,
+	 * counts and knows the nodes; whatever else needs the database is refused with ERR_CONFIG. */
 	STORE_REMOTE = 1 << 3,
 };
 
@@ -162,7 +162,7 @@ struct claim_batch {
 	usec_t next_at;  /* when to ask again: the next beat, or when the soonest waiting message is due
 	                  * (continuous mode and free retries); USEC_NEVER: nothing known, ask when poked */
 	double failure_rate;
-	bool more;                                   /* this beat, or continuous mode, has more to give right now */
+	bool more; /* this beat, or continuous mode, has more to give right now */
 	struct run_end ended; /* the run that this claim closed and found finished; .run == 0: none */
 };
 
@@ -288,8 +288,8 @@ struct ahead_query {
 	usec_t now;     /* LIFO: what is due later does not count, unless it is so before this one */
 	uint32_t limit; /* 1–100000 */
 };
-/* How many pending messages a beat takes before one that is (or were) pending since due_at under the id; counts up to
- * the limit, at a cost that is bounded by it. */
+/* How many pending messages a beat takes before one that is (or were) pending since due_at under the id; counts
+ * up to the limit, at a cost that is bounded by it. */
 must_check int store_ahead(struct store_session *c, const struct ahead_query *q, uint32_t *ret, struct error *err);
 
 struct attempt {
@@ -340,7 +340,8 @@ struct scheduler_defaults {
 	/* When the store is used for the first time, or no beat is left to wait for (none was due within the last
 	 * interval), the next one comes an interval from now. */
 	bool first_after_interval;
-	const char *job_name; /* of the job that begins with it, at most JOB_NAME_MAX bytes; NULL or "": "messages" */
+	/* Of the job that begins with it, at most JOB_NAME_MAX bytes; NULL or "": "messages". */
+	const char *job_name;
 };
 
 /* Creates the scheduler's row (running when auto_start), or, when there is one, takes over the configured

@@ -39,6 +39,37 @@ struct record_verbs {
 	int (*note_set)(void *session, const char *name, const char *text, struct error *err);
 };
 
+/* The verbs of store.h. Drivers declare theirs by these types. */
+typedef int insert_verb(void *session, struct insert_group *groups, size_t n, struct error *err);
+typedef int claim_verb(void *session, const struct claim_request *r, struct claim_batch *ret,
+                       struct error *err);
+typedef int settle_verb(void *session, struct settlement *s, size_t n, struct settle_result *ret,
+                        struct error *err);
+typedef int renew_verb(void *session, const struct lease_ref *refs, size_t n, usec_t lease,
+                       size_t *ret_renewed, struct error *err);
+typedef int recover_verb(void *session, const struct recover_request *r, struct recover_result *ret,
+                         struct error *err);
+typedef int get_verb(void *session, int64_t id, struct arena *arena, struct message *ret, struct error *err);
+typedef int list_verb(void *session, const struct list_query *q, struct message_page *ret, struct error *err);
+typedef int counts_verb(void *session, struct store_counts *ret, struct error *err);
+typedef int ahead_verb(void *session, const struct ahead_query *q, uint32_t *ret, struct error *err);
+typedef int attempts_verb(void *session, int64_t id, struct attempt_page *ret, struct error *err);
+typedef int cancel_verb(void *session, int64_t id, struct arena *arena, struct message *ret,
+                        struct error *err);
+typedef int replay_verb(void *session, int64_t id, struct error *err);
+typedef int replay_some_verb(void *session, uint32_t limit, uint32_t *ret, struct error *err);
+typedef int scheduler_init_verb(void *session, const struct scheduler_defaults *d, struct scheduler *ret,
+                                struct error *err);
+typedef int scheduler_get_verb(void *session, struct scheduler *ret, struct error *err);
+typedef int scheduler_change_verb(void *session, const struct scheduler_change *change, struct scheduler *ret,
+                                  bool *ret_changed, struct error *err);
+typedef int runs_verb(void *session, int64_t before, uint64_t offset, uint32_t limit, struct run_page *ret,
+                      struct error *err);
+typedef int jobs_verb(void *session, int64_t before, uint64_t offset, uint32_t limit, struct job_page *ret,
+                      struct error *err);
+typedef int node_seen_verb(void *session, const struct node_report *r, struct error *err);
+typedef int nodes_verb(void *session, struct node_page *ret, struct error *err);
+
 struct store_driver {
 	const char *name;
 	unsigned capabilities; /* enum store_capability */
@@ -55,41 +86,30 @@ struct store_driver {
 	int (*ping)(void *session, struct error *err);
 	int (*now)(void *session, usec_t *ret, struct error *err);
 
-	int (*insert)(void *session, struct insert_group *groups, size_t n, struct error *err);
-	int (*claim)(void *session, const struct claim_request *r, struct claim_batch *ret,
-	             struct error *err);
-	int (*settle)(void *session, struct settlement *s, size_t n, struct settle_result *ret,
-	              struct error *err);
-	int (*renew)(void *session, const struct lease_ref *refs, size_t n, usec_t lease,
-	             size_t *ret_renewed, struct error *err);
-	int (*recover)(void *session, const struct recover_request *r, struct recover_result *ret,
-	               struct error *err);
+	insert_verb *insert;
+	claim_verb *claim;
+	settle_verb *settle;
+	renew_verb *renew;
+	recover_verb *recover;
 
-	int (*get)(void *session, int64_t id, struct arena *arena, struct message *ret, struct error *err);
-	int (*list)(void *session, const struct list_query *q, struct message_page *ret,
-	            struct error *err);
-	int (*counts)(void *session, struct store_counts *ret, struct error *err);
-	int (*ahead)(void *session, const struct ahead_query *q, uint32_t *ret, struct error *err);
-	int (*attempts)(void *session, int64_t id, struct attempt_page *ret, struct error *err);
-	int (*cancel)(void *session, int64_t id, struct arena *arena, struct message *ret,
-	              struct error *err);
-	int (*replay)(void *session, int64_t id, struct error *err);
-	int (*replay_some)(void *session, uint32_t limit, uint32_t *ret, struct error *err);
+	get_verb *get;
+	list_verb *list;
+	counts_verb *counts;
+	ahead_verb *ahead;
+	attempts_verb *attempts;
+	cancel_verb *cancel;
+	replay_verb *replay;
+	replay_some_verb *replay_some;
 
-	int (*scheduler_init)(void *session, const struct scheduler_defaults *d, struct scheduler *ret,
-	                      struct error *err);
-	int (*scheduler_get)(void *session, struct scheduler *ret, struct error *err);
-	int (*scheduler_change)(void *session, const struct scheduler_change *change,
-	                        struct scheduler *ret, bool *ret_changed, struct error *err);
-	int (*runs)(void *session, int64_t before, uint64_t offset, uint32_t limit, struct run_page *ret,
-	            struct error *err);
-
-	int (*jobs)(void *session, int64_t before, uint64_t offset, uint32_t limit, struct job_page *ret,
-	            struct error *err);
+	scheduler_init_verb *scheduler_init;
+	scheduler_get_verb *scheduler_get;
+	scheduler_change_verb *scheduler_change;
+	runs_verb *runs;
+	jobs_verb *jobs;
 
 	/* The front door sorts what nodes() gives; at most NODES_LISTED. */
-	int (*node_seen)(void *session, const struct node_report *r, struct error *err);
-	int (*nodes)(void *session, struct node_page *ret, struct error *err);
+	node_seen_verb *node_seen;
+	nodes_verb *nodes;
 
 	const struct record_verbs *records; /* NULL: it keeps none of its own */
 };
@@ -98,6 +118,19 @@ struct store_driver {
  * if need be. */
 must_check int store_session_use(struct store_session *c, const struct store_driver **ret_driver,
                                  void **ret_session, struct error *err);
+
+/* The value of `call`, an expression that fills a page of its own, named `page`: the page is *ret's then, or
+ * released after an error. */
+#define INTO_PAGE(ret, page, release, call)                                                        \
+	__extension__({                                                                            \
+		__typeof__(*(ret)) page = {.n = 0};                                                \
+		int page_rc_ = (call);                                                             \
+		if (page_rc_)                                                                      \
+			release(&page);                                                            \
+		else                                                                               \
+			*(ret) = page;                                                             \
+		page_rc_;                                                                          \
+	})
 
 /* registry.c. ERR_CONFIG when this build has none for the URL; *ret_rest points into url. */
 must_check int store_driver_find(const char *url, const struct store_driver **ret, const char **ret_rest,

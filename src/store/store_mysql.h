@@ -220,33 +220,26 @@ int my_message_read(const struct my_batch *b, size_t reply, int64_t id, struct a
 
 /* --- the verbs, by file: _insert, _claim, _settle, _recover, _read, _steer -------------------------------- */
 
-int my_insert(void *session, struct insert_group *groups, size_t n, struct error *err);
-int my_claim(void *session, const struct claim_request *r, struct claim_batch *ret, struct error *err);
-int my_settle(void *session, struct settlement *s, size_t n, struct settle_result *ret,
-              struct error *err);
-int my_renew(void *session, const struct lease_ref *refs, size_t n, usec_t lease,
-             size_t *ret_renewed, struct error *err);
-int my_recover(void *session, const struct recover_request *r, struct recover_result *ret,
-               struct error *err);
-int my_get(void *session, int64_t id, struct arena *arena, struct message *ret, struct error *err);
-int my_list(void *session, const struct list_query *q, struct message_page *ret, struct error *err);
-int my_counts(void *session, struct store_counts *ret, struct error *err);
-int my_ahead(void *session, const struct ahead_query *q, uint32_t *ret, struct error *err);
-int my_attempts(void *session, int64_t id, struct attempt_page *ret, struct error *err);
-int my_cancel(void *session, int64_t id, struct arena *arena, struct message *ret, struct error *err);
-int my_replay(void *session, int64_t id, struct error *err);
-int my_replay_some(void *session, uint32_t limit, uint32_t *ret, struct error *err);
-int my_scheduler_init(void *session, const struct scheduler_defaults *d, struct scheduler *ret,
-                      struct error *err);
-int my_scheduler_get(void *session, struct scheduler *ret, struct error *err);
-int my_scheduler_change(void *session, const struct scheduler_change *change, struct scheduler *ret,
-                        bool *ret_changed, struct error *err);
-int my_jobs(void *session, int64_t before, uint64_t offset, uint32_t limit, struct job_page *ret,
-            struct error *err);
-int my_runs_list(void *session, int64_t before, uint64_t offset, uint32_t limit, struct run_page *ret,
-                 struct error *err);
-int my_node_seen(void *session, const struct node_report *r, struct error *err);
-int my_nodes(void *session, struct node_page *ret, struct error *err);
+insert_verb my_insert;
+claim_verb my_claim;
+settle_verb my_settle;
+renew_verb my_renew;
+recover_verb my_recover;
+get_verb my_get;
+list_verb my_list;
+counts_verb my_counts;
+ahead_verb my_ahead;
+attempts_verb my_attempts;
+cancel_verb my_cancel;
+replay_verb my_replay;
+replay_some_verb my_replay_some;
+scheduler_init_verb my_scheduler_init;
+scheduler_get_verb my_scheduler_get;
+scheduler_change_verb my_scheduler_change;
+jobs_verb my_jobs;
+runs_verb my_runs_list;
+node_seen_verb my_node_seen;
+nodes_verb my_nodes;
 
 int my_export_messages(void *session, int64_t after, uint32_t limit, struct record_page *ret,
                        struct error *err);

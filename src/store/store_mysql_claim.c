@@ -115,7 +115,6 @@ static int look(struct claimer *cl, struct error *err)
 	struct edges first, newest = {.pending_asked = false};
 	size_t scheduler, clock;
 	usec_t soonest;
-	uint32_t grant;
 	int rc;
 
 	my_add(&q, "SET @herald_now=" MY_NOW);
@@ -140,15 +139,7 @@ static int look(struct claimer *cl, struct error *err)
 	soonest = MIN_OF(cl->pending.at, cl->retrying.at);
 	if (lifo)
 		read_edges(&newest, &q, &cl->pending, &cl->retrying);
-	b->answer = pacing_ask(&cl->seen, b->now, cl->r->want, cl->r->forced, &grant);
-	if (cl->r->unpaced || (cl->r->free_retries && b->answer != PACING_STOPPED))
-		b->answer = PACING_JOIN;
-	if (b->answer != PACING_STOPPED && (claim_beside_beat(cl->r) || !cl->seen.interval) &&
-	    soonest > b->now)
-		b->answer = PACING_WAIT;
-	b->next_at = claim_beside_beat(cl->r) && b->answer != PACING_STOPPED
-	                     ? soonest
-	                     : claim_next_at(&cl->seen, b->answer, soonest);
+	claim_look(cl->r, &cl->seen, soonest, b);
 	cl->shared = claim_beside_beat(cl->r) || (b->answer == PACING_JOIN && !cl->seen.interval);
 	return OK;
 }
@@ -355,7 +346,6 @@ static int write_claim(struct claimer *cl, const struct pacing *next, struct err
 		open_run(cl, &fresh, &q);
 	}
 	write_totals(cl, &q);
-	b->more = next->interval ? next->left > 0 : b->more;
 	if (!next->interval && !b->more)
 		left = ask_edges(cl->r, &q, false);
 	rc = commit(cl, &q, &answered, err);
@@ -394,10 +384,7 @@ static int claim_from_beat(struct claimer *cl, struct error *err)
 		b->next_at = b->now + USEC_PER_MSEC;
 		return OK;
 	}
-	b->more = b->n == grant;
-	next = pacing_after(&cl->seen, b->answer, b->now, (uint32_t)b->n, b->n < grant);
-	if (b->answer == PACING_OPEN && cl->seen.interval && cl->seen.beat_at)
-		b->lateness = b->now - pacing_next_at(&cl->seen);
+	next = claim_advance(&cl->seen, grant, b);
 	return write_claim(cl, &next, err);
 }
 

@@ -1,8 +1,8 @@
 /* The nodes on this database. */
 #include "store_mysql.h"
 
-/* Reads the clock, and with it the outdated. These are looked for without locks and deleted by their keys: a DELETE
- * that searches would lock rows that other nodes are about to update. */
+/* Reads the clock, and with it the outdated. These are looked for without locks and deleted by their keys: a
+ * DELETE that searches would lock rows that other nodes are about to update. */
 static int find_outdated(struct my_session *s, const struct node_report *r, struct my_batch *ret,
                          struct error *err)
 {

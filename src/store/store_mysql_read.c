@@ -213,15 +213,16 @@ int my_list(void *session, const struct list_query *q, struct message_page *ret,
 
 struct ahead {
 	const struct ahead_query *q;
-	uint32_t n;
+	uint32_t *ret;
 };
 
 /* Two parts, so that each is one stretch of the index. */
 static int count_ahead(struct my_session *s, void *arg, struct error *err)
 {
-	static const char rows[] = "SELECT 1 FROM herald_messages FORCE INDEX(herald_messages_state) WHERE state=0 AND";
+	static const char rows[] = "SELECT 1 FROM herald_messages FORCE INDEX(herald_messages_state)"
+				   " WHERE state=0 AND";
 	struct my_batch b cleanup(my_batch_release) = MY_BATCH_INIT;
-	struct ahead *a = arg;
+	const struct ahead *a = arg;
 	const struct ahead_query *q = a->q;
 	const bool lifo = q->order == ORDER_LIFO;
 	struct buf *sql = my_begin(&b);
@@ -236,18 +237,15 @@ static int count_ahead(struct my_session *s, void *arg, struct error *err)
 	rc = my_run(s, &b, err);
 	if (rc)
 		return rc;
-	a->n = my_row(&b, 0, &r) ? (uint32_t)MIN_OF(my_int(&r, 0), (int64_t)q->limit) : 0;
+	*a->ret = my_row(&b, 0, &r) ? (uint32_t)MIN_OF(my_int(&r, 0), (int64_t)q->limit) : 0;
 	return OK;
 }
 
 int my_ahead(void *session, const struct ahead_query *q, uint32_t *ret, struct error *err)
 {
-	struct ahead a = {.q = q};
-	int rc = my_transact(session, count_ahead, &a, err);
+	struct ahead a = {.q = q, .ret = ret};
 
-	if (!rc)
-		*ret = a.n;
-	return rc;
+	return my_transact(session, count_ahead, &a, err);
 }
 
 /* --- attempts --------------------------------------------------------------------------------------------- */

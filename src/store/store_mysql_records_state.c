@@ -42,74 +42,57 @@ static int export_jobs(void *session, int64_t after, uint32_t limit, struct job_
 }
 
 struct import {
-	const struct run_record *runs;
-	const struct job_record *jobs;
+	const char *insert, *again; /* "INSERT … VALUES", and what leaves a row alone that is there */
+	sql_row_values *values;
+	const void *items;
 	size_t n;
 };
 
-/* A row of numbers and, last, a text. */
-static void add_row(struct my_session *s, struct buf *sql, bool first, const int64_t *numbers, size_t n,
-                    const char *text)
-{
-	buf_addstr(sql, first ? "(" : ",(");
-	my_numbers(sql, numbers, n);
-	buf_addch(sql, ',');
-	my_quote_text(s, sql, text);
-	buf_addch(sql, ')');
-}
-
-static int write_runs(struct my_session *s, void *arg, struct error *err)
+static int write_rows(struct my_session *s, void *arg, struct error *err)
 {
 	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
-	int64_t numbers[SQL_RUN_NUMBERS_N];
 	const struct import *im = arg;
+	int64_t numbers[SQL_VALUES_MAX];
+	const char *text;
 	struct buf *sql;
-	size_t i;
+	size_t i, n;
 
 	my_start(&q);
 	sql = my_begin(&q);
-	buf_addlit(sql, "INSERT INTO herald_runs(" SQL_RUN_COLUMNS ") VALUES");
+	buf_addstr(sql, im->insert);
 	for (i = 0; i < im->n; i++) {
-		sql_run_numbers(&im->runs[i], numbers);
-		add_row(s, sql, !i, numbers, ARRAY_SIZE(numbers), im->runs[i].r.node);
+		n = im->values(im->items, i, numbers, &text);
+		buf_addstr(sql, i ? ",(" : "(");
+		my_numbers(sql, numbers, n);
+		buf_addch(sql, ',');
+		my_quote_text(s, sql, text);
+		buf_addch(sql, ')');
 	}
-	buf_addlit(sql, " ON DUPLICATE KEY UPDATE id=herald_runs.id");
+	buf_addstr(sql, im->again);
 	my_commit(&q);
 	return my_run(s, &q, err);
 }
 
 static int import_runs(void *session, const struct run_record *items, size_t n, struct error *err)
 {
-	struct import im = {.runs = items, .n = n};
+	struct import im = {
+		.insert = "INSERT INTO herald_runs(" SQL_RUN_COLUMNS ") VALUES",
+		.again = " ON DUPLICATE KEY UPDATE id=herald_runs.id",
+		.values = sql_run_values, .items = items, .n = n,
+	};
 
-	return my_transact(session, write_runs, &im, err);
-}
-
-static int write_jobs(struct my_session *s, void *arg, struct error *err)
-{
-	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
-	int64_t numbers[SQL_JOB_NUMBERS_N];
-	const struct import *im = arg;
-	struct buf *sql;
-	size_t i;
-
-	my_start(&q);
-	sql = my_begin(&q);
-	buf_addlit(sql, "INSERT INTO herald_jobs(" SQL_JOB_COLUMNS ") VALUES");
-	for (i = 0; i < im->n; i++) {
-		sql_job_numbers(&im->jobs[i], numbers);
-		add_row(s, sql, !i, numbers, ARRAY_SIZE(numbers), im->jobs[i].j.name);
-	}
-	buf_addlit(sql, " ON DUPLICATE KEY UPDATE id=herald_jobs.id");
-	my_commit(&q);
-	return my_run(s, &q, err);
+	return my_transact(session, write_rows, &im, err);
 }
 
 static int import_jobs(void *session, const struct job_record *items, size_t n, struct error *err)
 {
-	struct import im = {.jobs = items, .n = n};
+	struct import im = {
+		.insert = "INSERT INTO herald_jobs(" SQL_JOB_COLUMNS ") VALUES",
+		.again = " ON DUPLICATE KEY UPDATE id=herald_jobs.id",
+		.values = sql_job_values, .items = items, .n = n,
+	};
 
-	return my_transact(session, write_jobs, &im, err);
+	return my_transact(session, write_rows, &im, err);
 }
 
 /* --- the state --------------------------------------------------------------------------------------------- */
@@ -150,12 +133,7 @@ static int read_state(struct my_session *s, void *arg, struct error *err)
 
 static int export_state(void *session, struct state_record *ret, struct error *err)
 {
-	struct state_record state;
-	int rc = my_transact(session, read_state, &state, err);
-
-	if (!rc)
-		*ret = state;
-	return rc;
+	return my_transact(session, read_state, ret, err);
 }
 
 /* The last id and time of creation are those of the messages. What was delivered is a sum over all slots, so the
@@ -197,7 +175,7 @@ static int import_state(void *session, const struct state_record *state, struct 
 struct note {
 	const char *name, *text;
 	struct arena *arena;
-	const char *found;
+	const char **ret;
 };
 
 static int read_note(struct my_session *s, void *arg, struct error *err)
@@ -212,19 +190,16 @@ static int read_note(struct my_session *s, void *arg, struct error *err)
 	my_quote_text(s, sql, note->name);
 	rc = my_run(s, &q, err);
 	if (!rc)
-		note->found = my_row(&q, 0, &r) ? my_text(&r, 0, note->arena) : NULL;
+		*note->ret = my_row(&q, 0, &r) ? my_text(&r, 0, note->arena) : NULL;
 	return rc;
 }
 
 static int note_get(void *session, const char *name, struct arena *arena, const char **ret,
                     struct error *err)
 {
-	struct note note = {.name = name, .arena = arena};
-	int rc = my_transact(session, read_note, &note, err);
+	struct note note = {.name = name, .arena = arena, .ret = ret};
 
-	if (!rc)
-		*ret = note.found;
-	return rc;
+	return my_transact(session, read_note, &note, err);
 }
 
 static int write_note(struct my_session *s, void *arg, struct error *err)

@@ -207,18 +207,10 @@ static void write_job(struct my_session *s, struct my_batch *q, const struct sch
 	         (long long)row->job_opened - JOBS_KEPT);
 }
 
-/* One change of the scheduler's row: by the configuration, by a caller, or none. */
-struct steerer {
-	const struct scheduler_defaults *defaults;
-	const struct scheduler_change *change;
-	struct scheduler_row row;
-	bool changed;
-};
-
 static int steer(struct my_session *s, void *arg, struct error *err)
 {
 	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
-	struct steerer *st = arg;
+	struct steering *st = arg;
 	size_t query, figures, clock;
 	struct my_row now;
 	bool fresh = false;
@@ -240,10 +232,7 @@ static int steer(struct my_session *s, void *arg, struct error *err)
 	}
 	if (my_row(&q, clock, &now))
 		st->row.s.now = my_int(&now, 0);
-	if (st->defaults)
-		scheduler_row_configure(&st->row, st->defaults, st->row.s.now);
-	else
-		st->changed = scheduler_row_change(&st->row, st->change, st->row.s.now);
+	steering_apply(st);
 	my_batch_clear(&q);
 	my_scheduler_write(&q, fresh ? "INSERT INTO" : "UPDATE", &st->row);
 	write_job(s, &q, &st->row);
@@ -258,7 +247,7 @@ static int steer(struct my_session *s, void *arg, struct error *err)
 int my_scheduler_init(void *session, const struct scheduler_defaults *d, struct scheduler *ret,
                       struct error *err)
 {
-	struct steerer st = {.defaults = d};
+	struct steering st = {.defaults = d};
 	int rc = my_transact(session, steer, &st, err);
 
 	if (!rc)
@@ -269,7 +258,7 @@ int my_scheduler_init(void *session, const struct scheduler_defaults *d, struct 
 int my_scheduler_change(void *session, const struct scheduler_change *change, struct scheduler *ret,
                         bool *ret_changed, struct error *err)
 {
-	struct steerer st = {.change = change};
+	struct steering st = {.change = change};
 	int rc = my_transact(session, steer, &st, err);
 
 	if (rc)
@@ -297,10 +286,5 @@ static int read_scheduler(struct my_session *s, void *arg, struct error *err)
 
 int my_scheduler_get(void *session, struct scheduler *ret, struct error *err)
 {
-	struct scheduler s;
-	int rc = my_transact(session, read_scheduler, &s, err);
-
-	if (!rc)
-		*ret = s;
-	return rc;
+	return my_transact(session, read_scheduler, ret, err);
 }

@@ -206,33 +206,26 @@ int pg_account(struct pg_session *s, const int64_t by_state[ROW_STATE_COUNT], st
 
 /* --- the verbs, by file: _insert, _claim, _settle, _recover, _read, _list, _steer ------------------------- */
 
-int pg_insert(void *session, struct insert_group *groups, size_t n, struct error *err);
-int pg_claim(void *session, const struct claim_request *r, struct claim_batch *ret, struct error *err);
-int pg_settle(void *session, struct settlement *s, size_t n, struct settle_result *ret,
-              struct error *err);
-int pg_renew(void *session, const struct lease_ref *refs, size_t n, usec_t lease,
-             size_t *ret_renewed, struct error *err);
-int pg_recover(void *session, const struct recover_request *r, struct recover_result *ret,
-               struct error *err);
-int pg_get(void *session, int64_t id, struct arena *arena, struct message *ret, struct error *err);
-int pg_list(void *session, const struct list_query *q, struct message_page *ret, struct error *err);
-int pg_counts(void *session, struct store_counts *ret, struct error *err);
-int pg_ahead(void *session, const struct ahead_query *q, uint32_t *ret, struct error *err);
-int pg_attempts(void *session, int64_t id, struct attempt_page *ret, struct error *err);
-int pg_cancel(void *session, int64_t id, struct arena *arena, struct message *ret, struct error *err);
-int pg_replay(void *session, int64_t id, struct error *err);
-int pg_replay_some(void *session, uint32_t limit, uint32_t *ret, struct error *err);
-int pg_scheduler_init(void *session, const struct scheduler_defaults *d, struct scheduler *ret,
-                      struct error *err);
-int pg_scheduler_get(void *session, struct scheduler *ret, struct error *err);
-int pg_scheduler_change(void *session, const struct scheduler_change *change, struct scheduler *ret,
-                        bool *ret_changed, struct error *err);
-int pg_jobs(void *session, int64_t before, uint64_t offset, uint32_t limit, struct job_page *ret,
-            struct error *err);
-int pg_runs(void *session, int64_t before, uint64_t offset, uint32_t limit, struct run_page *ret,
-            struct error *err);
-int pg_node_seen(void *session, const struct node_report *r, struct error *err);
-int pg_nodes(void *session, struct node_page *ret, struct error *err);
+insert_verb pg_insert;
+claim_verb pg_claim;
+settle_verb pg_settle;
+renew_verb pg_renew;
+recover_verb pg_recover;
+get_verb pg_get;
+list_verb pg_list;
+counts_verb pg_counts;
+ahead_verb pg_ahead;
+attempts_verb pg_attempts;
+cancel_verb pg_cancel;
+replay_verb pg_replay;
+replay_some_verb pg_replay_some;
+scheduler_init_verb pg_scheduler_init;
+scheduler_get_verb pg_scheduler_get;
+scheduler_change_verb pg_scheduler_change;
+jobs_verb pg_jobs;
+runs_verb pg_runs;
+node_seen_verb pg_node_seen;
+nodes_verb pg_nodes;
 
 int pg_export_messages(void *session, int64_t after, uint32_t limit, struct record_page *ret,
                        struct error *err);

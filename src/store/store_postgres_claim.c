@@ -42,20 +42,6 @@ static usec_t due(const PGresult *res, int col)
 	return PQgetisnull(res, 0, col) ? USEC_NEVER : pg_i64(res, 0, col);
 }
 
-/* Decides what to do, from what is stored and the time that came with it. */
-static uint32_t ask(struct claimer *cl)
-{
-	struct claim_batch *b = &cl->batch;
-	uint32_t grant;
-
-	b->answer = pacing_ask(&cl->seen, b->now, cl->r->want, cl->r->forced, &grant);
-	if (cl->r->unpaced || (cl->r->free_retries && b->answer != PACING_STOPPED)) {
-		b->answer = PACING_JOIN;
-		grant = cl->r->want;
-	}
-	return grant;
-}
-
 /* When the first row of each state is due. */
 #define SOONEST                                                                                    \
 	"(SELECT state_at FROM herald_messages WHERE state=0 ORDER BY state,state_at,id LIMIT 1)," \
@@ -97,15 +83,7 @@ static int look(struct pg_session *s, struct claimer *cl, struct error *err)
 	b->failure_rate = row.s.failure_rate;
 	cl->retrying_due = retrying <= b->now;
 	cl->soonest = soonest(cl->r, pending, retrying);
-	ask(cl);
-	if (b->answer != PACING_STOPPED && (claim_beside_beat(cl->r) || !cl->seen.interval) &&
-	    cl->soonest > b->now)
-		b->answer = PACING_WAIT;
-	if (b->answer == PACING_STOPPED)
-		b->next_at = USEC_NEVER;
-	else
-		b->next_at = claim_beside_beat(cl->r) ? cl->soonest
-		                                      : claim_next_at(&cl->seen, b->answer, cl->soonest);
+	claim_look(cl->r, &cl->seen, cl->soonest, b);
 	return OK;
 }
 
@@ -233,7 +211,7 @@ static int lock_beat(struct pg_session *s, struct claimer *cl, uint32_t *ret_gra
 	}
 	pg_calls_clear(calls, ARRAY_SIZE(calls));
 	if (!rc)
-		*ret_grant = ask(cl);
+		cl->batch.answer = claim_ask(cl->r, &cl->seen, cl->batch.now, ret_grant);
 	return rc;
 }
 
@@ -351,10 +329,7 @@ static int claim_from_beat(struct pg_session *s, struct claimer *cl, struct erro
 		b->next_at = MAX_OF(cl->soonest, b->now + CLAIM_AGAIN);
 		return OK;
 	}
-	next = pacing_after(&cl->seen, b->answer, b->now, (uint32_t)b->n, b->n < grant);
-	if (b->answer == PACING_OPEN && cl->seen.interval && cl->seen.beat_at)
-		b->lateness = b->now - pacing_next_at(&cl->seen);
-	b->more = next.interval ? next.left > 0 : b->n == grant;
+	next = claim_advance(&cl->seen, grant, b);
 	rc = record_beat(s, cl, &next, err);
 	if (rc || cl->lost_race)
 		return rc;

@@ -59,14 +59,14 @@ int pg_counts(void *session, struct store_counts *ret, struct error *err)
 
 struct ahead {
 	const struct ahead_query *q;
-	uint32_t n;
+	uint32_t *ret;
 };
 
 /* The order by is that of the index, so the limit ends the scan. */
 static int ahead_body(struct pg_session *s, void *arg, struct error *err)
 {
 	struct pg_args args cleanup(pg_args_release) = PG_ARGS_INIT;
-	struct ahead *a = arg;
+	const struct ahead *a = arg;
 	PGresult *res;
 	int rc;
 
@@ -87,19 +87,16 @@ static int ahead_body(struct pg_session *s, void *arg, struct error *err)
 	             &args, &res, err);
 	if (rc)
 		return rc;
-	a->n = (uint32_t)pg_i64(res, 0, 0);
+	*a->ret = (uint32_t)pg_i64(res, 0, 0);
 	PQclear(res);
 	return OK;
 }
 
 int pg_ahead(void *session, const struct ahead_query *q, uint32_t *ret, struct error *err)
 {
-	struct ahead a = {.q = q};
-	int rc = pg_transact(session, ahead_body, &a, err);
+	struct ahead a = {.q = q, .ret = ret};
 
-	if (!rc)
-		*ret = a.n;
-	return rc;
+	return pg_transact(session, ahead_body, &a, err);
 }
 
 /* --- attempts ---------------------------------------------------------------------------------------------- */

@@ -48,20 +48,29 @@ static int export_jobs(void *session, int64_t after, uint32_t limit, struct job_
 	return pg_transact(session, export_body, &r, err);
 }
 
-/* Rows to insert, one array per column. */
 struct import {
-	const char *sql;
-	struct pg_table rows;
+	const char *insert; /* from arrays */
+	sql_row_values *values;
+	const void *items;
+	size_t n;
 };
 
 static int import_body(struct pg_session *s, void *arg, struct error *err)
 {
+	struct pg_table rows cleanup(pg_table_release) = {.texts_n = 1};
 	struct pg_args args cleanup(pg_args_release) = PG_ARGS_INIT;
 	const struct import *im = arg;
-	struct pg_call call = {.sql = im->sql, .args = &args};
+	struct pg_call call = {.sql = im->insert, .args = &args};
+	int64_t numbers[SQL_VALUES_MAX];
+	const char *text;
+	size_t i;
 	int rc;
 
-	pg_add_table(&args, &im->rows);
+	for (i = 0; i < im->n; i++) {
+		rows.numbers_n = im->values(im->items, i, numbers, &text);
+		pg_table_row(&rows, numbers, &text);
+	}
+	pg_add_table(&args, &rows);
 	rc = pg_begin(s, &call, 1, err);
 	if (rc)
 		return rc;
@@ -69,49 +78,30 @@ static int import_body(struct pg_session *s, void *arg, struct error *err)
 	return pg_commit(s, err);
 }
 
-static int import_rows(void *session, struct import *im, struct error *err)
-{
-	int rc = pg_transact(session, import_body, im, err);
-
-	pg_table_release(&im->rows);
-	return rc;
-}
-
 static int import_runs(void *session, const struct run_record *items, size_t n, struct error *err)
 {
 	struct import im = {
-		.sql = "INSERT INTO herald_runs(" SQL_RUN_COLUMNS ") SELECT id,started_at,claimed,sent,failed,"
-		       "retried,lost,last_id,finished<>0,closed<>0,node"
-		       " FROM unnest($1::bigint[],$2::bigint[],$3::bigint[],$4::bigint[],$5::bigint[],"
-		       "$6::bigint[],$7::bigint[],$8::bigint[],$9::bigint[],$10::bigint[],$11::text[])"
-		       " AS d(" SQL_RUN_COLUMNS ") ON CONFLICT DO NOTHING",
-		.rows = {.numbers_n = SQL_RUN_NUMBERS_N, .texts_n = 1},
+		.insert = "INSERT INTO herald_runs(" SQL_RUN_COLUMNS ") SELECT id,started_at,claimed,sent,failed,"
+		          "retried,lost,last_id,finished<>0,closed<>0,node"
+		          " FROM unnest($1::bigint[],$2::bigint[],$3::bigint[],$4::bigint[],$5::bigint[],"
+		          "$6::bigint[],$7::bigint[],$8::bigint[],$9::bigint[],$10::bigint[],$11::text[])"
+		          " AS d(" SQL_RUN_COLUMNS ") ON CONFLICT DO NOTHING",
+		.values = sql_run_values, .items = items, .n = n,
 	};
-	int64_t numbers[SQL_RUN_NUMBERS_N];
-	size_t i;
 
-	for (i = 0; i < n; i++) {
-		sql_run_numbers(&items[i], numbers);
-		pg_table_row(&im.rows, numbers, &items[i].r.node);
-	}
-	return import_rows(session, &im, err);
+	return pg_transact(session, import_body, &im, err);
 }
 
 static int import_jobs(void *session, const struct job_record *items, size_t n, struct error *err)
 {
 	struct import im = {
-		.sql = "INSERT INTO herald_jobs(" SQL_JOB_COLUMNS ") SELECT * FROM unnest($1::bigint[],"
-		       "$2::bigint[],$3::bigint[],$4::bigint[],$5::bigint[],$6::text[]) ON CONFLICT DO NOTHING",
-		.rows = {.numbers_n = SQL_JOB_NUMBERS_N, .texts_n = 1},
+		.insert = "INSERT INTO herald_jobs(" SQL_JOB_COLUMNS ") SELECT * FROM unnest($1::bigint[],"
+		          "$2::bigint[],$3::bigint[],$4::bigint[],$5::bigint[],$6::text[])"
+		          " ON CONFLICT DO NOTHING",
+		.values = sql_job_values, .items = items, .n = n,
 	};
-	int64_t numbers[SQL_JOB_NUMBERS_N];
-	size_t i;
 
-	for (i = 0; i < n; i++) {
-		sql_job_numbers(&items[i], numbers);
-		pg_table_row(&im.rows, numbers, &items[i].j.name);
-	}
-	return import_rows(session, &im, err);
+	return pg_transact(session, import_body, &im, err);
 }
 
 /* --- the state --------------------------------------------------------------------------------------------- */
@@ -207,7 +197,7 @@ static int import_state(void *session, const struct state_record *state, struct 
 struct note {
 	const char *name, *text;
 	struct arena *arena;
-	const char *found;
+	const char **ret;
 };
 
 static int note_get_body(struct pg_session *s, void *arg, struct error *err)
@@ -221,7 +211,7 @@ static int note_get_body(struct pg_session *s, void *arg, struct error *err)
 	rc = pg_run1(s, "SELECT said FROM herald_notes WHERE name=$1::text", &args, &res, err);
 	if (rc)
 		return rc;
-	note->found = PQntuples(res) ? pg_text(res, 0, 0, note->arena) : NULL;
+	*note->ret = PQntuples(res) ? pg_text(res, 0, 0, note->arena) : NULL;
 	PQclear(res);
 	return OK;
 }
@@ -229,12 +219,9 @@ static int note_get_body(struct pg_session *s, void *arg, struct error *err)
 static int note_get(void *session, const char *name, struct arena *arena, const char **ret,
                     struct error *err)
 {
-	struct note note = {.name = name, .arena = arena};
-	int rc = pg_transact(session, note_get_body, &note, err);
+	struct note note = {.name = name, .arena = arena, .ret = ret};
 
-	if (!rc)
-		*ret = note.found;
-	return rc;
+	return pg_transact(session, note_get_body, &note, err);
 }
 
 static int note_set_body(struct pg_session *s, void *arg, struct error *err)

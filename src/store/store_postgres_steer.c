@@ -145,13 +145,6 @@ static void read_beside(const PGresult *res, struct scheduler *ret)
 	ret->all_failed_in_a_row = (uint32_t)pg_i64(res, 0, 2);
 }
 
-struct steering {
-	const struct scheduler_defaults *defaults; /* of init */
-	const struct scheduler_change *change;     /* of change */
-	struct scheduler_row row;
-	bool changed;
-};
-
 void pg_add_scheduler(struct pg_args *args, const struct scheduler_row *row)
 {
 	const struct pacing *p = &row->s.pacing;
@@ -182,7 +175,8 @@ static int write_job(struct pg_session *s, const struct scheduler_row *row, stru
 
 	if (row->job_closed) {
 		calls[n++] = (struct pg_call){
-			.sql = "UPDATE herald_jobs SET finished_at=$2::bigint,last_run=$3::bigint WHERE id=$1::bigint",
+			.sql = "UPDATE herald_jobs SET finished_at=$2::bigint,last_run=$3::bigint"
+			       " WHERE id=$1::bigint",
 			.args = &ended};
 		pg_add_i64(&ended, row->job_closed);
 		pg_add_i64(&ended, row->s.now);
@@ -264,10 +258,7 @@ static int steer_body(struct pg_session *s, void *arg, struct error *err)
 	pg_calls_clear(calls, ARRAY_SIZE(calls));
 	if (rc)
 		return rc;
-	if (st->defaults)
-		scheduler_row_configure(&st->row, st->defaults, st->row.s.now);
-	else
-		st->changed = scheduler_row_change(&st->row, st->change, st->row.s.now);
+	steering_apply(st);
 	return write_row(s, &st->row, err);
 }
 
@@ -297,7 +288,7 @@ int pg_scheduler_change(void *session, const struct scheduler_change *change, st
 
 static int get_body(struct pg_session *s, void *arg, struct error *err)
 {
-	struct scheduler_row *row = arg;
+	struct scheduler_row row;
 	struct pg_call calls[] = {
 		{.sql = PG_BEGIN_READ},
 		{.sql = "SELECT " SQL_SCHEDULER_COLUMNS " FROM herald_scheduler"},
@@ -308,19 +299,16 @@ static int get_body(struct pg_session *s, void *arg, struct error *err)
 
 	if (rc)
 		return rc;
-	rc = pg_scheduler(calls[1].res, row, err);
-	if (!rc)
-		read_beside(calls[2].res, &row->s);
+	rc = pg_scheduler(calls[1].res, &row, err);
+	if (!rc) {
+		read_beside(calls[2].res, &row.s);
+		*(struct scheduler *)arg = row.s;
+	}
 	pg_calls_clear(calls, ARRAY_SIZE(calls));
 	return rc;
 }
 
 int pg_scheduler_get(void *session, struct scheduler *ret, struct error *err)
 {
-	struct scheduler_row row;
-	int rc = pg_transact(session, get_body, &row, err);
-
-	if (!rc)
-		*ret = row.s;
-	return rc;
+	return pg_transact(session, get_body, ret, err);
 }

@@ -159,22 +159,10 @@ static int check_records(const struct message_record *items, size_t n, struct er
 int store_export_messages(struct store_session *c, int64_t after, uint32_t limit,
                           struct record_page *ret, struct error *err)
 {
-	struct record_page page = {.n = 0};
 	int rc = check_page(limit, err);
 
-	if (!rc)
-		rc = USE(c, err, export_messages, after, limit, &page);
-	if (rc)
-		record_page_release(&page);
-	else
-		*ret = page;
-	return rc;
-}
-
-void record_page_release(struct record_page *p)
-{
-	arena_release(&p->arena);
-	*p = (struct record_page){.n = 0};
+	return rc ? rc
+	          : INTO_PAGE(ret, page, record_page_release, USE(c, err, export_messages, after, limit, &page));
 }
 
 int store_import_messages(struct store_session *c, struct message_record *items, size_t n,
@@ -304,22 +292,10 @@ struct scheduler_row state_scheduler(const struct state_record *state)
 int store_export_runs(struct store_session *c, int64_t after, uint32_t limit,
                       struct run_record_page *ret, struct error *err)
 {
-	struct run_record_page page = {.n = 0};
 	int rc = check_page(limit, err);
 
-	if (!rc)
-		rc = USE(c, err, export_runs, after, limit, &page);
-	if (rc)
-		run_record_page_release(&page);
-	else
-		*ret = page;
-	return rc;
-}
-
-void run_record_page_release(struct run_record_page *p)
-{
-	arena_release(&p->arena);
-	*p = (struct run_record_page){.n = 0};
+	return rc ? rc
+	          : INTO_PAGE(ret, page, run_record_page_release, USE(c, err, export_runs, after, limit, &page));
 }
 
 int store_import_runs(struct store_session *c, const struct run_record *items, size_t n,
@@ -342,22 +318,10 @@ int store_import_runs(struct store_session *c, const struct run_record *items, s
 int store_export_jobs(struct store_session *c, int64_t after, uint32_t limit,
                       struct job_record_page *ret, struct error *err)
 {
-	struct job_record_page page = {.n = 0};
 	int rc = check_page(limit, err);
 
-	if (!rc)
-		rc = USE(c, err, export_jobs, after, limit, &page);
-	if (rc)
-		job_record_page_release(&page);
-	else
-		*ret = page;
-	return rc;
-}
-
-void job_record_page_release(struct job_record_page *p)
-{
-	arena_release(&p->arena);
-	*p = (struct job_record_page){.n = 0};
+	return rc ? rc
+	          : INTO_PAGE(ret, page, job_record_page_release, USE(c, err, export_jobs, after, limit, &page));
 }
 
 int store_import_jobs(struct store_session *c, const struct job_record *items, size_t n,
@@ -386,7 +350,8 @@ int store_import_state(struct store_session *c, const struct state_record *state
 {
 	const struct pacing *p = &state->s.pacing;
 
-	if (state->last_id < 0 || state->last_id > MESSAGE_ID_MAX || state->last_created_at < 0 || state->job < 0 ||
+	if (state->last_id < 0 || state->last_id > MESSAGE_ID_MAX || state->last_created_at < 0 ||
+	    state->job < 0 ||
 	    (state->scheduler_set && (p->interval < 0 || p->batch < 1 || p->batch > PACING_BATCH_MAX ||
 	                              p->epoch < 0 || p->beat_at < 0 || p->left > p->batch)))
 		return error_set(err, ERR_INVALID, "no scheduler can be in that state");

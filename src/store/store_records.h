@@ -122,7 +122,8 @@ struct state_record {
 /* Without `now`, and the last two: one driver may know of ids that were given out and not used. */
 void state_record_print(const struct state_record *state, struct buf *out);
 must_check int store_export_state(struct store_session *c, struct state_record *ret, struct error *err);
-/* Behind messages, runs and jobs. Replaces the scheduler's state; the last id and time of creation are only raised. */
+/* Behind messages, runs and jobs. Replaces the scheduler's state; the last id and time of creation are only
+ * raised. */
 must_check int store_import_state(struct store_session *c, const struct state_record *state,
                                   struct error *err);
 

@@ -83,6 +83,44 @@ uint64_t claim_skips(const struct claim_request *r, int state)
 	return r->unpaced && state == MESSAGE_PENDING ? r->skip : 0;
 }
 
+enum pacing_answer claim_ask(const struct claim_request *r, const struct pacing *p, usec_t now,
+                             uint32_t *ret_grant)
+{
+	enum pacing_answer answer = pacing_ask(p, now, r->want, r->forced, ret_grant);
+
+	if (!r->unpaced && (!r->free_retries || answer == PACING_STOPPED))
+		return answer;
+	*ret_grant = r->want;
+	return PACING_JOIN;
+}
+
+bool claim_by_due(const struct claim_request *r, const struct pacing *p)
+{
+	return claim_beside_beat(r) || !p->interval;
+}
+
+void claim_look(const struct claim_request *r, const struct pacing *p, usec_t soonest, struct claim_batch *b)
+{
+	uint32_t grant;
+
+	b->answer = claim_ask(r, p, b->now, &grant);
+	if (b->answer != PACING_STOPPED && claim_by_due(r, p) && soonest > b->now)
+		b->answer = PACING_WAIT;
+	b->next_at = claim_beside_beat(r) && b->answer != PACING_STOPPED
+	                     ? soonest
+	                     : claim_next_at(p, b->answer, soonest);
+}
+
+struct pacing claim_advance(const struct pacing *p, uint32_t grant, struct claim_batch *b)
+{
+	const struct pacing next = pacing_after(p, b->answer, b->now, (uint32_t)b->n, b->n < grant);
+
+	if (b->answer == PACING_OPEN && p->interval && p->beat_at)
+		b->lateness = b->now - pacing_next_at(p);
+	b->more = next.interval ? next.left > 0 : b->n == grant;
+	return next;
+}
+
 bool owner_outside(const char *owner)
 {
 	const size_t len = strlen(owner), tail = strlen(STORE_OWNER_OUTSIDE);
@@ -263,6 +301,14 @@ bool scheduler_row_change(struct scheduler_row *row, const struct scheduler_chan
 	else if (changed)
 		row->job_closed = row->job;
 	return changed;
+}
+
+void steering_apply(struct steering *st)
+{
+	if (st->defaults)
+		scheduler_row_configure(&st->row, st->defaults, st->row.s.now);
+	else
+		st->changed = scheduler_row_change(&st->row, st->change, st->row.s.now);
 }
 
 struct claimed *claim_batch_add(struct claim_batch *b, size_t *cap)

@@ -39,6 +39,17 @@ bool claim_takes(const struct claim_request *r, int state);
 /* Rows of the state to step over. */
 uint64_t claim_skips(const struct claim_request *r, int state);
 
+/* What the pacing answers a claimer, and how many messages he may then take. */
+enum pacing_answer claim_ask(const struct claim_request *r, const struct pacing *p, usec_t now,
+                             uint32_t *ret_grant);
+/* Before claiming, without a lock: fills in the answer, which is WAIT as well when nothing is due, and next_at for
+ * when it is not to claim. b->now is set. soonest: when the first message that it could take is due (USEC_NEVER:
+ * none); asked for only where claims go by that. */
+bool claim_by_due(const struct claim_request *r, const struct pacing *p);
+void claim_look(const struct claim_request *r, const struct pacing *p, usec_t soonest, struct claim_batch *b);
+/* The pacing after b->n messages were taken of `grant`; fills in lateness and more. */
+struct pacing claim_advance(const struct pacing *p, uint32_t grant, struct claim_batch *b);
+
 bool owner_outside(const char *owner);
 
 /*
@@ -88,6 +99,17 @@ struct scheduler_row scheduler_row_new(const struct scheduler_defaults *d);
 void scheduler_row_configure(struct scheduler_row *row, const struct scheduler_defaults *d, usec_t now);
 /* Returns whether `running` changed. */
 bool scheduler_row_change(struct scheduler_row *row, const struct scheduler_change *change, usec_t now);
+
+/* One change of the scheduler's row: by the configuration (store_scheduler_init()) or, without, by a caller
+ * (store_scheduler_change()). */
+struct steering {
+	const struct scheduler_defaults *defaults;
+	const struct scheduler_change *change;
+	struct scheduler_row row;
+	bool changed; /* whether `running` did, by a caller */
+};
+/* row as it is stored, or new, and row.s.now as above. */
+void steering_apply(struct steering *st);
 
 /* Room for one more item; *cap is for how many there is, 0 at first. */
 struct claimed *claim_batch_add(struct claim_batch *b, size_t *cap);

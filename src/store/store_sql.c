@@ -17,7 +17,7 @@ static int next_for(struct sql_rows *rows, size_t n, uint32_t limit, bool *ret_m
 	return *ret_more ? 0 : rc;
 }
 
-/* --- messages ------------------------------------------------------------------------------------------------ */
+/* --- messages ------------------------------------------------------------------------------------------- */
 
 /* owner: whose the last claim was, in any status. */
 static void read_record(const struct sql_rows *r, struct arena *arena, struct message *ret)
@@ -155,7 +155,7 @@ size_t sql_owners(const struct message_record *items, size_t n, const char ***re
 	return unique;
 }
 
-/* --- attempts ------------------------------------------------------------------------------------------------ */
+/* --- attempts ------------------------------------------------------------------------------------------- */
 
 static struct attempt read_attempt(const struct sql_rows *r, struct arena *arena)
 {
@@ -277,7 +277,7 @@ struct sql_attempt sql_attempt_lost(const struct sql_lost *row, const struct rec
 	};
 }
 
-/* --- runs and jobs ------------------------------------------------------------------------------------------- */
+/* --- runs and jobs -------------------------------------------------------------------------------------- */
 
 static struct run_record read_run(const struct sql_rows *r, struct arena *arena)
 {
@@ -320,14 +320,17 @@ int sql_run_records(struct sql_rows *rows, uint32_t limit, void *arg, struct err
 	return rc;
 }
 
-void sql_run_numbers(const struct run_record *r, int64_t ret[SQL_RUN_NUMBERS_N])
+size_t sql_run_values(const void *items, size_t i, int64_t ret[SQL_VALUES_MAX], const char **ret_text)
 {
-	const int64_t numbers[SQL_RUN_NUMBERS_N] = {
+	const struct run_record *r = (const struct run_record *)items + i;
+	const int64_t numbers[] = {
 		r->r.id,      r->r.started_at, r->r.claimed, r->r.sent,     r->r.failed,
 		r->r.retried, r->r.lost,       r->r.last_id, r->r.finished, r->closed,
 	};
 
 	memcpy(ret, numbers, sizeof(numbers));
+	*ret_text = r->r.node;
+	return ARRAY_SIZE(numbers);
 }
 
 static struct job_record read_job(const struct sql_rows *r, struct arena *arena)
@@ -370,15 +373,17 @@ int sql_job_records(struct sql_rows *rows, uint32_t limit, void *arg, struct err
 	return rc;
 }
 
-void sql_job_numbers(const struct job_record *r, int64_t ret[SQL_JOB_NUMBERS_N])
+size_t sql_job_values(const void *items, size_t i, int64_t ret[SQL_VALUES_MAX], const char **ret_text)
 {
-	const int64_t numbers[SQL_JOB_NUMBERS_N] = {r->j.id, r->j.started_at, r->j.finished_at, r->first_run,
-	                                            r->last_run};
+	const struct job_record *r = (const struct job_record *)items + i;
+	const int64_t numbers[] = {r->j.id, r->j.started_at, r->j.finished_at, r->first_run, r->last_run};
 
 	memcpy(ret, numbers, sizeof(numbers));
+	*ret_text = r->j.name;
+	return ARRAY_SIZE(numbers);
 }
 
-/* --- the scheduler and the nodes ----------------------------------------------------------------------------- */
+/* --- the scheduler and the nodes ------------------------------------------------------------------------ */
 
 int sql_scheduler(struct sql_rows *r, struct scheduler_row *ret, struct error *err)
 {

@@ -1,7 +1,7 @@
 /*
- * What the SQL drivers have in common. Their tables are the same, so what to ask for and what the answer says stands
- * here once; each driver brings its own statements, and a struct sql_rows over what its client library gives.
- * Pure but for reading rows; one thread at a time per struct sql_rows.
+ * What the SQL drivers have in common. Their tables are the same, so what to ask for and what the answer says
+ * stands here once; each driver brings its own statements, and a struct sql_rows over what its client library
+ * gives. Pure but for reading rows; one thread at a time per struct sql_rows.
  */
 #ifndef HERALD_STORE_SQL_H
 #define HERALD_STORE_SQL_H
@@ -20,7 +20,7 @@ struct sql_rows {
 	const char *(*text)(const struct sql_rows *rows, int col, struct arena *arena);
 };
 
-/* --- messages ------------------------------------------------------------------------------------------------ */
+/* --- messages ------------------------------------------------------------------------------------------- */
 
 /* Of herald_messages m. */
 #define SQL_MESSAGE_COLUMNS                                                                        \
@@ -56,11 +56,11 @@ void sql_message_numbers(const struct message_record *r, int64_t id, usec_t crea
                          int64_t ret[SQL_MESSAGE_NUMBERS_N]);
 void sql_message_texts(const struct message_record *r, const char *ret[SQL_MESSAGE_TEXTS_N]);
 
-/* The names of all owners in the records, of messages and of attempts, each once and sorted; returns how many. *ret
- * is the caller's to free(), the names are the records'. */
+/* The names of all owners in the records, of messages and of attempts, each once and sorted; returns how many.
+ * *ret is the caller's to free(), the names are the records'. */
 size_t sql_owners(const struct message_record *items, size_t n, const char ***ret);
 
-/* --- attempts ------------------------------------------------------------------------------------------------ */
+/* --- attempts ------------------------------------------------------------------------------------------- */
 
 /* Of herald_attempts a, with the owner's name: FROM SQL_ATTEMPTS. */
 #define SQL_ATTEMPT_COLUMNS                                                                        \
@@ -100,15 +100,17 @@ struct sql_lost {
 struct sql_lost sql_lost_row(const struct sql_rows *rows, const struct recover_request *r);
 struct sql_attempt sql_attempt_lost(const struct sql_lost *row, const struct recover_request *r);
 
-/* --- runs and jobs ------------------------------------------------------------------------------------------- */
+/* --- runs and jobs -------------------------------------------------------------------------------------- */
 
 typedef int sql_page_reader(struct sql_rows *rows, uint32_t limit, void *page, struct error *err);
+/* The columns of items[i], to be stored: numbers, so many as are returned, and behind them one text. */
+#define SQL_VALUES_MAX 10
+typedef size_t sql_row_values(const void *items, size_t i, int64_t ret[SQL_VALUES_MAX], const char **ret_text);
 
 #define SQL_RUN_COLUMNS "id,started_at,claimed,sent,failed,retried,lost,last_id,finished,closed,node"
 sql_page_reader sql_run_page;    /* struct run_page */
 sql_page_reader sql_run_records; /* struct run_record_page */
-#define SQL_RUN_NUMBERS_N 10 /* all but the node */
-void sql_run_numbers(const struct run_record *r, int64_t ret[SQL_RUN_NUMBERS_N]);
+sql_row_values sql_run_values;   /* struct run_record; the text is the node */
 
 #define SQL_JOB_COLUMNS "id,started_at,finished_at,first_run,last_run,name"
 /* Of herald_jobs j: what its runs have claimed. */
@@ -117,8 +119,7 @@ void sql_run_numbers(const struct run_record *r, int64_t ret[SQL_RUN_NUMBERS_N])
 	" AND (j.finished_at=0 OR r.id<=j.last_run))"
 sql_page_reader sql_job_page;    /* struct job_page; SQL_JOB_COLUMNS, then SQL_JOB_TAKEN */
 sql_page_reader sql_job_records; /* struct job_record_page */
-#define SQL_JOB_NUMBERS_N 5 /* all but the name */
-void sql_job_numbers(const struct job_record *r, int64_t ret[SQL_JOB_NUMBERS_N]);
+sql_row_values sql_job_values;   /* struct job_record; the text is the name */
 
 /* Rows of a table by id, for a driver's own function that asks for them. */
 struct sql_range {
@@ -132,7 +133,7 @@ struct sql_range {
 	int64_t *ret_total; /* with count */
 };
 
-/* --- the scheduler and the nodes ----------------------------------------------------------------------------- */
+/* --- the scheduler and the nodes ------------------------------------------------------------------------ */
 
 /* Of herald_scheduler; SQL_SCHEDULER_COLUMNS_N: how many. */
 #define SQL_SCHEDULER_COLUMNS                                                                      \

@@ -181,31 +181,24 @@ int sq_message_get(struct sq_conn *c, int64_t id, struct arena *arena, struct me
 
 /* --- the verbs, by file: _insert, _claim, _settle, _recover, _read, _steer -------------------------------- */
 
-int sq_insert(void *session, struct insert_group *groups, size_t n, struct error *err);
-int sq_claim(void *session, const struct claim_request *r, struct claim_batch *ret, struct error *err);
-int sq_settle(void *session, struct settlement *s, size_t n, struct settle_result *ret,
-              struct error *err);
-int sq_renew(void *session, const struct lease_ref *refs, size_t n, usec_t lease,
-             size_t *ret_renewed, struct error *err);
-int sq_recover(void *session, const struct recover_request *r, struct recover_result *ret,
-               struct error *err);
-int sq_get(void *session, int64_t id, struct arena *arena, struct message *ret, struct error *err);
-int sq_list(void *session, const struct list_query *q, struct message_page *ret, struct error *err);
-int sq_counts(void *session, struct store_counts *ret, struct error *err);
-int sq_ahead(void *session, const struct ahead_query *q, uint32_t *ret, struct error *err);
-int sq_attempts(void *session, int64_t id, struct attempt_page *ret, struct error *err);
-int sq_cancel(void *session, int64_t id, struct arena *arena, struct message *ret, struct error *err);
-int sq_replay(void *session, int64_t id, struct error *err);
-int sq_replay_some(void *session, uint32_t limit, uint32_t *ret, struct error *err);
-int sq_scheduler_init(void *session, const struct scheduler_defaults *d, struct scheduler *ret,
-                      struct error *err);
-int sq_scheduler_get(void *session, struct scheduler *ret, struct error *err);
-int sq_scheduler_change(void *session, const struct scheduler_change *change, struct scheduler *ret,
-                        bool *ret_changed, struct error *err);
-int sq_jobs(void *session, int64_t before, uint64_t offset, uint32_t limit, struct job_page *ret,
-            struct error *err);
-int sq_runs(void *session, int64_t before, uint64_t offset, uint32_t limit, struct run_page *ret,
-            struct error *err);
+insert_verb sq_insert;
+claim_verb sq_claim;
+settle_verb sq_settle;
+renew_verb sq_renew;
+recover_verb sq_recover;
+get_verb sq_get;
+list_verb sq_list;
+counts_verb sq_counts;
+ahead_verb sq_ahead;
+attempts_verb sq_attempts;
+cancel_verb sq_cancel;
+replay_verb sq_replay;
+replay_some_verb sq_replay_some;
+scheduler_init_verb sq_scheduler_init;
+scheduler_get_verb sq_scheduler_get;
+scheduler_change_verb sq_scheduler_change;
+jobs_verb sq_jobs;
+runs_verb sq_runs;
 
 extern const struct record_verbs sq_record_verbs; /* store_sqlite_records.c */
 

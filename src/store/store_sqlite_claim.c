@@ -227,7 +227,7 @@ static int claim_from_beat(struct claimer *cl, struct error *err)
 		b->answer = PACING_WAIT;
 		return OK;
 	}
-	next = pacing_after(&cl->seen, b->answer, b->now, (uint32_t)b->n, b->n < grant);
+	next = claim_advance(&cl->seen, grant, b);
 	rc = swap_pacing(cl, &next, &swapped, err);
 	if (rc)
 		return rc;
@@ -235,11 +235,8 @@ static int claim_from_beat(struct claimer *cl, struct error *err)
 		cl->lost_race = true;
 		return OK;
 	}
-	if (b->answer == PACING_OPEN && cl->seen.interval && cl->seen.beat_at)
-		b->lateness = b->now - pacing_next_at(&cl->seen);
 	if ((rc = record_run(cl, &next, err)) || (rc = take(cl, b->run, err)))
 		return rc;
-	b->more = next.interval ? next.left > 0 : b->n == grant;
 	if (!next.interval && !b->more)
 		rc = soonest_claimable(cl->c, cl->r, &soonest, err);
 	b->next_at = b->more && !next.interval ? b->now : claim_next_at(&next, b->answer, soonest);
@@ -295,7 +292,6 @@ static int look(struct sq_db *db, struct sq_conn *c, struct claimer *cl, struct 
 	struct claim_batch *b = &cl->batch;
 	struct scheduler_row row;
 	usec_t soonest = USEC_NEVER;
-	uint32_t grant;
 	int rc = sq_scheduler_read(c, &row, err);
 
 	b->now = db->clock();
@@ -308,15 +304,9 @@ static int look(struct sq_db *db, struct sq_conn *c, struct claimer *cl, struct 
 		return rc;
 	cl->seen = row.s.pacing;
 	b->failure_rate = row.s.failure_rate;
-	b->answer = pacing_ask(&cl->seen, b->now, cl->r->want, cl->r->forced, &grant);
-	if (cl->r->unpaced || (cl->r->free_retries && b->answer != PACING_STOPPED))
-		b->answer = PACING_JOIN;
-	if (b->answer != PACING_STOPPED && (claim_beside_beat(cl->r) || !cl->seen.interval)) {
+	if (claim_by_due(cl->r, &cl->seen))
 		rc = soonest_claimable(c, cl->r, &soonest, err);
-		if (soonest > b->now)
-			b->answer = PACING_WAIT;
-	}
-	b->next_at = claim_beside_beat(cl->r) ? soonest : claim_next_at(&cl->seen, b->answer, soonest);
+	claim_look(cl->r, &cl->seen, soonest, b);
 	return rc;
 }
 

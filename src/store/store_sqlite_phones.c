@@ -1,8 +1,8 @@
 /*
- * Which messages go to a phone number. An index of SQLite over all of them would have each insert touch a page of its
- * own, which costs an import four fifths of its rate. So what was inserted since is read through, and
- * from time to time becomes a segment of herald_phones: sorted first, and so written in one stretch at the table's end.
- * A look-up asks each segment, of which ten million messages make some three hundred.
+ * Which messages go to a phone number. An index of SQLite over all of them would have each insert touch a page
+ * of its own, which costs an import four fifths of its rate. So what was inserted since is read through, and from
+ * time to time becomes a segment of herald_phones: sorted first, and so written in one stretch at the table's
+ * end. A look-up asks each segment, of which ten million messages make some three hundred.
  */
 #include "store_sqlite.h"
 

@@ -258,12 +258,15 @@ int sq_list(void *session, const struct list_query *q, struct message_page *ret,
 
 /* Two parts, so that each is one stretch of the index: many may be due at the same moment. */
 static const char ahead_fifo[] =
-	"SELECT count(*) FROM (SELECT 1 FROM (SELECT 1 FROM herald_messages WHERE state=0 AND state_at<?1 LIMIT ?3)"
-	" UNION ALL SELECT 1 FROM (SELECT 1 FROM herald_messages WHERE state=0 AND state_at=?1 AND id<?2 LIMIT ?3))";
+	"SELECT count(*) FROM (SELECT 1 FROM (SELECT 1 FROM herald_messages"
+	" WHERE state=0 AND state_at<?1 LIMIT ?3)"
+	" UNION ALL SELECT 1 FROM (SELECT 1 FROM herald_messages"
+	" WHERE state=0 AND state_at=?1 AND id<?2 LIMIT ?3))";
 static const char ahead_lifo[] =
 	"SELECT count(*) FROM (SELECT 1 FROM (SELECT 1 FROM herald_messages"
 	" WHERE state=0 AND state_at>?1 AND state_at<=?4 LIMIT ?3)"
-	" UNION ALL SELECT 1 FROM (SELECT 1 FROM herald_messages WHERE state=0 AND state_at=?1 AND id>?2 LIMIT ?3))";
+	" UNION ALL SELECT 1 FROM (SELECT 1 FROM herald_messages"
+	" WHERE state=0 AND state_at=?1 AND id>?2 LIMIT ?3))";
 
 int sq_ahead(void *session, const struct ahead_query *q, uint32_t *ret, struct error *err)
 {

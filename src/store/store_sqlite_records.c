@@ -290,52 +290,43 @@ static int export_jobs(void *session, int64_t after, uint32_t limit, struct job_
 	return export_range(session, &r, err);
 }
 
-static int import_runs(void *session, const struct run_record *items, size_t n, struct error *err)
+static int import(void *session, const char *insert, sql_row_values *values, const void *items, size_t n,
+                  struct error *err)
 {
 	struct sq_db *db = ((struct sq_session *)session)->db;
-	int64_t numbers[SQL_RUN_NUMBERS_N];
+	int64_t numbers[SQL_VALUES_MAX];
 	sqlite3_stmt *st;
-	size_t i;
+	const char *text;
+	size_t i, numbers_n;
 	int rc = sq_begin(db, err);
 
 	if (rc)
 		return rc;
-	st = sq_stmt(&db->writer,
-	             "INSERT INTO herald_runs(" SQL_RUN_COLUMNS ")"
-	             " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11) ON CONFLICT DO NOTHING",
-	             err);
+	st = sq_stmt(&db->writer, insert, err);
 	rc = st ? OK : err->code;
 	for (i = 0; !rc && i < n; i++) {
-		sql_run_numbers(&items[i], numbers);
-		sq_bind_numbers(st, numbers, ARRAY_SIZE(numbers));
-		sq_bind_text(st, 11, items[i].r.node);
+		numbers_n = values(items, i, numbers, &text);
+		sq_bind_numbers(st, numbers, numbers_n);
+		sq_bind_text(st, (int)numbers_n + 1, text);
 		rc = sq_run(&db->writer, st, err);
 	}
 	return sq_end(db, rc, err);
 }
 
+static int import_runs(void *session, const struct run_record *items, size_t n, struct error *err)
+{
+	return import(session,
+	              "INSERT INTO herald_runs(" SQL_RUN_COLUMNS ")"
+	              " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11) ON CONFLICT DO NOTHING",
+	              sql_run_values, items, n, err);
+}
+
 static int import_jobs(void *session, const struct job_record *items, size_t n, struct error *err)
 {
-	struct sq_db *db = ((struct sq_session *)session)->db;
-	int64_t numbers[SQL_JOB_NUMBERS_N];
-	sqlite3_stmt *st;
-	size_t i;
-	int rc = sq_begin(db, err);
-
-	if (rc)
-		return rc;
-	st = sq_stmt(&db->writer,
-	             "INSERT INTO herald_jobs(" SQL_JOB_COLUMNS ") VALUES(?1,?2,?3,?4,?5,?6)"
-	             " ON CONFLICT DO NOTHING",
-	             err);
-	rc = st ? OK : err->code;
-	for (i = 0; !rc && i < n; i++) {
-		sql_job_numbers(&items[i], numbers);
-		sq_bind_numbers(st, numbers, ARRAY_SIZE(numbers));
-		sq_bind_text(st, 6, items[i].j.name);
-		rc = sq_run(&db->writer, st, err);
-	}
-	return sq_end(db, rc, err);
+	return import(session,
+	              "INSERT INTO herald_jobs(" SQL_JOB_COLUMNS ")"
+	              " VALUES(?1,?2,?3,?4,?5,?6) ON CONFLICT DO NOTHING",
+	              sql_job_values, items, n, err);
 }
 
 /* --- the state --------------------------------------------------------------------------------------------- */

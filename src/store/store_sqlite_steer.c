@@ -152,28 +152,33 @@ static int write_row(struct sq_conn *c, const struct scheduler_row *row, struct 
 	return sq_run(c, st, err);
 }
 
-int sq_scheduler_init(void *session, const struct scheduler_defaults *d, struct scheduler *ret,
-                      struct error *err)
+static int steer(struct sq_db *db, struct steering *st, struct error *err)
 {
-	struct sq_db *db = ((struct sq_session *)session)->db;
-	struct scheduler_row row;
 	int rc = sq_begin(db, err);
 
 	if (rc)
 		return rc;
-	rc = sq_scheduler_read(&db->writer, &row, err);
-	if (rc == ERR_NOT_FOUND) {
-		row = scheduler_row_new(d);
+	rc = sq_scheduler_read(&db->writer, &st->row, err);
+	if (rc == ERR_NOT_FOUND && st->defaults) {
+		st->row = scheduler_row_new(st->defaults);
 		rc = OK;
 	}
 	if (!rc) {
-		row.s.now = db->clock();
-		scheduler_row_configure(&row, d, row.s.now);
-		rc = write_row(&db->writer, &row, err);
+		st->row.s.now = db->clock();
+		steering_apply(st);
+		rc = write_row(&db->writer, &st->row, err);
 	}
-	rc = sq_end(db, rc, err);
+	return sq_end(db, rc, err);
+}
+
+int sq_scheduler_init(void *session, const struct scheduler_defaults *d, struct scheduler *ret,
+                      struct error *err)
+{
+	struct steering st = {.defaults = d};
+	int rc = steer(((struct sq_session *)session)->db, &st, err);
+
 	if (!rc)
-		*ret = row.s;
+		*ret = st.row.s;
 	return rc;
 }
 
@@ -196,23 +201,12 @@ int sq_scheduler_get(void *session, struct scheduler *ret, struct error *err)
 int sq_scheduler_change(void *session, const struct scheduler_change *change, struct scheduler *ret,
                         bool *ret_changed, struct error *err)
 {
-	struct sq_db *db = ((struct sq_session *)session)->db;
-	struct scheduler_row row;
-	bool changed = false;
-	int rc = sq_begin(db, err);
+	struct steering st = {.change = change};
+	int rc = steer(((struct sq_session *)session)->db, &st, err);
 
 	if (rc)
 		return rc;
-	rc = sq_scheduler_read(&db->writer, &row, err);
-	if (!rc) {
-		row.s.now = db->clock();
-		changed = scheduler_row_change(&row, change, row.s.now);
-		rc = write_row(&db->writer, &row, err);
-	}
-	rc = sq_end(db, rc, err);
-	if (rc)
-		return rc;
-	*ret = row.s;
-	*ret_changed = changed;
+	*ret = st.row.s;
+	*ret_changed = st.changed;
 	return OK;
 }
