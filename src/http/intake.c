@@ -219,6 +219,18 @@ static const char *split_target(struct request *r, size_t *ret_path_len)
 	return path;
 }
 
+/* Whether a raw query has a parameter, whose name needs no escape. */
+static bool has_parameter(const char *query, const char *name)
+{
+	const size_t len = strlen(name);
+
+	for (; *query; query += strcspn(query, "&"), query += *query == '&') {
+		if (!strncmp(query, name, len) && strchr("=&", query[len]))
+			return true; /* the end of the text is found, too */
+	}
+	return false;
+}
+
 static bool is_target(const struct buf *target)
 {
 	for (size_t i = 0; i < target->len; i++) {
@@ -338,6 +350,8 @@ static void judge_headers(struct request *r, const struct headers *in, const cha
 	r->method = method_parse(method);
 	path = split_target(r, &path_len);
 	m = route_find(&r->http->routes, r->thread->listener, r->method, path, path_len);
+	if (m.hidden && m.route->leaves && has_parameter(r->query, m.route->leaves))
+		m.route = m.hidden;
 	r->route = m.route;
 	r->id = m.id;
 	r->path_text = m.text;

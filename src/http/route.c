@@ -115,6 +115,8 @@ struct route_match route_find(const struct route_table *t, unsigned listener, en
 		if (r->method == METHOD_GET)
 			m.allowed |= 1U << METHOD_HEAD;
 		m.cors |= r->cors;
+		if (r->method == wanted && m.route && !m.hidden)
+			m.hidden = r;
 		if (r->method == wanted && !m.route) {
 			m.route = r;
 			m.id = one.id;

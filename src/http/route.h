@@ -63,6 +63,8 @@ struct route {
 	const char *operation_id, *tag, *summary, *parameters, *request;
 	int success;
 	const char *response, *answers;
+	/* Of a row that hides one of herald's own: a request with this query parameter is herald's. NULL: none is. */
+	const char *leaves;
 
 	/* Filled in from its source: what holds for all of them. */
 	error_shape_fn *shape_error;
@@ -94,6 +96,7 @@ void route_table_release(struct route_table *t);
 
 struct route_match {
 	const struct route *route; /* NULL: none for this method */
+	const struct route *hidden; /* behind it, of the same method; NULL: none */
 	int64_t id;                /* what {id} stood for; 0: no {id} */
 	const char *text;          /* what another {name} stood for, in path; NULL: there is none */
 	size_t text_len;

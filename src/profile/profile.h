@@ -12,7 +12,8 @@
  *	  needs that no option can say becomes an option first, that any user can set.
  *	- What is answered are rows as in http/routes.def, written with PROFILE_ROUTE below, whose handlers are
  *	  in the same file. {id} in a pattern stands for a message id as a number, another {name} for any text:
- *	  r->path_text. A row with the method and path of one of herald's wins over it. Handlers have the tools of
+ *	  r->path_text. A row with the method and path of one of herald's wins over it (PROFILE_ROUTE_BUT: but for herald's
+ *	  own clients). Handlers have the tools of
  *	  handler.h and shape.h, and profile_context() for the configuration.
  *	- A row's access group (MESSAGES, SCHEDULER) is whose key closes it. With `open`, nobody is asked for a
  *	  key, as in the original, unless PROFILE_AUTH=required; herald warns at start.
@@ -64,11 +65,14 @@ struct profile {
 };
 
 /* One row, with the arguments of ROUTE in http/routes.def. */
-#define PROFILE_ROUTE(m, path, handler, group, kind, where, op, t, sum, params, req, ok, resp, more)          \
+#define PROFILE_ROUTE(...) PROFILE_ROUTE_BUT(NULL, __VA_ARGS__)
+/* One that hides a row of herald's own, but from requests with the query parameter `but`. */
+#define PROFILE_ROUTE_BUT(but, m, path, handler, group, kind, where, op, t, sum, params, req, ok, resp, more) \
 	{                                                                                                    \
 		.method = METHOD_##m, .pattern = path, .handle = handler, .access = ACCESS_##group,          \
 		.body = BODY_##kind, .place = PLACE_##where, .operation_id = op, .tag = t, .summary = sum,   \
 		.parameters = params, .request = req, .success = ok, .response = resp, .answers = more,      \
+		.leaves = but,                                                                               \
 	}
 
 /* The rows of an explorer at `place`, with the document of the profile's routes. */

@@ -412,6 +412,18 @@ def test_killed_between_sending_and_knowing(place, run):
         other.stop()
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_heralds_own_list_is_there(name, scenes):
+    """For its command line and dashboard, also where the original had the same path."""
+    scene = scenes(name)
+    known = [str(m["id"]) if isinstance(m["id"], int) else m["id"] for m in
+             scene.herald.api.get("/api/v1/messages?pageSize=100").data]
+    shown = scene.herald.run("list", "--json", "--limit", 100, "--url", scene.herald.url, "--api-key", h.MESSAGES_KEY)
+    assert shown.returncode == 0, shown
+    assert [str(m["id"]) for m in json.loads(shown.stdout)] == known
+    assert len(known) == len(set(known)) >= len(scene.messages)
+
+
 @pytest.mark.parametrize("name", ["messaging-service"])
 def test_stop_waits_for_the_batch_in_hand(name, place, run):
     p = place(name, lambda r: h.reply(delay=1))
