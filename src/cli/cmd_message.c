@@ -9,7 +9,6 @@
 #include "json_out.h"
 #include "message.h"
 #include "message_uuid.h"
-#include "table.h"
 #include "text.h"
 
 #define STDIN_MAX ((size_t)1 << 20)
@@ -203,31 +202,14 @@ int cmd_cancel(struct cli *c)
 
 static void show_attempts(const json_t *items)
 {
-	struct table t = TABLE_INIT;
-	char scratch[32];
+	static const struct view_column columns[] = {
+		{"TRY", "attempt", TABLE_RIGHT}, {"STARTED", "startedAt", TABLE_LEFT},
+		{"MS", "durationMs", TABLE_RIGHT}, {"STATUS", "status", TABLE_LEFT},
+		{"HTTP", "httpStatus", TABLE_RIGHT}, {"RUN", "run", TABLE_RIGHT},
+		{"NODE", "node", TABLE_LEFT},    {"ERROR", "error", TABLE_FLEX},
+	};
 
-	table_column(&t, "TRY", TABLE_RIGHT);
-	table_column(&t, "STARTED", TABLE_LEFT);
-	table_column(&t, "MS", TABLE_RIGHT);
-	table_column(&t, "STATUS", TABLE_LEFT);
-	table_column(&t, "HTTP", TABLE_RIGHT);
-	table_column(&t, "RUN", TABLE_RIGHT);
-	table_column(&t, "NODE", TABLE_LEFT);
-	table_column(&t, "ERROR", TABLE_FLEX);
-	for (size_t i = 0; i < json_array_size(items); i++) {
-		const json_t *a = json_array_get(items, i);
-
-		table_cell(&t, api_text(a, "attempt", scratch));
-		table_cell(&t, api_text(a, "startedAt", scratch));
-		table_cell(&t, api_text(a, "durationMs", scratch));
-		table_cell(&t, api_text(a, "status", scratch));
-		table_cell(&t, api_text(a, "httpStatus", scratch));
-		table_cell(&t, api_text(a, "run", scratch));
-		table_cell(&t, api_text(a, "node", scratch));
-		table_cell(&t, api_text(a, "error", scratch));
-	}
-	table_write(&t, stdout, cli_width(stdout));
-	table_release(&t);
+	view_rows(items, columns, ARRAY_SIZE(columns));
 }
 
 int cmd_attempts(struct cli *c)

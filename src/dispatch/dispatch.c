@@ -21,26 +21,9 @@ static const usec_t lateness_bounds[] = {
 
 static void add_metrics(struct dispatch *d)
 {
-	static const struct {
-		enum verdict verdict;
-		const char *labels;
-	} outcomes[] = {
-		{VERDICT_SENT, "outcome=\"sent\""},
-		{VERDICT_RETRY, "outcome=\"retry\""},
-		{VERDICT_FAILED, "outcome=\"failed\""},
-		{VERDICT_UNKNOWN, "outcome=\"unknown\""},
-		{VERDICT_INVALID, "outcome=\"invalid\""},
-	};
-	static const char *const recovered[] = {"to=\"pending\"", "to=\"unknown\"", "to=\"failed\""};
 	struct metrics *m = d->o.metrics;
 
-	for (size_t i = 0; i < ARRAY_SIZE(outcomes); i++)
-		d->m.attempts[outcomes[i].verdict] = metrics_counter(
-			m, "herald_attempts_total", "Delivery attempts by outcome.", outcomes[i].labels);
-	for (size_t i = 0; i < ARRAY_SIZE(recovered); i++)
-		d->m.recovered[i] = metrics_counter(m, "herald_recovered_total",
-		                                    "Claims taken back without an outcome, by new status.",
-		                                    recovered[i]);
+	outcomes_init(&d->m.outcomes, m);
 	d->m.runs = metrics_counter(m, "herald_runs_total", "Beats that this node opened.", "");
 	d->m.in_flight = metrics_gauge(m, "herald_in_flight", "Requests to the webhook in flight.", "");
 	d->m.attempt_seconds = metrics_histogram(m, "herald_attempt_duration_seconds",

@@ -8,11 +8,11 @@
 #include "alloc.h"
 #include "log.h"
 #include "metrics.h"
+#include "outcomes.h"
 #include "text.h"
 
 #define OWNER_MAX 160
 #define RECOVER_EVERY USEC_PER_SEC
-#define RECOVER_LIMIT 1000
 
 struct leasing {
 	struct leasing_options o; /* owner is our own copy */
@@ -20,36 +20,9 @@ struct leasing {
 	_Atomic unsigned threads; /* that have asked */
 	_Atomic usec_t recover_at; /* monotonic */
 	struct metrics *own_metrics;
-	metric_counter *attempts[VERDICT_COUNT];
-	metric_counter *recovered[3];
+	struct outcomes outcomes;
 	metric_counter *leased;
 };
-
-/* The dispatcher counts in the same series: an attempt is one, whoever makes it. */
-static void add_metrics(struct leasing *l)
-{
-	static const struct {
-		enum verdict verdict;
-		const char *labels;
-	} outcomes[] = {
-		{VERDICT_SENT, "outcome=\"sent\""},
-		{VERDICT_RETRY, "outcome=\"retry\""},
-		{VERDICT_FAILED, "outcome=\"failed\""},
-		{VERDICT_UNKNOWN, "outcome=\"unknown\""},
-		{VERDICT_INVALID, "outcome=\"invalid\""},
-	};
-	static const char *const recovered[] = {"to=\"pending\"", "to=\"unknown\"", "to=\"failed\""};
-	struct metrics *m = l->o.metrics;
-
-	for (size_t i = 0; i < ARRAY_SIZE(outcomes); i++)
-		l->attempts[outcomes[i].verdict] = metrics_counter(
-			m, "herald_attempts_total", "Delivery attempts by outcome.", outcomes[i].labels);
-	for (size_t i = 0; i < ARRAY_SIZE(recovered); i++)
-		l->recovered[i] = metrics_counter(m, "herald_recovered_total",
-		                                  "Claims taken back without an outcome, by new status.",
-		                                  recovered[i]);
-	l->leased = metrics_counter(m, "herald_leased_total", "Messages leased over the API.", "");
-}
 
 struct leasing *leasing_new(const struct leasing_options *options)
 {
@@ -59,7 +32,8 @@ struct leasing *leasing_new(const struct leasing_options *options)
 	l->o.owner = xstrdup(options->owner ? options->owner : STORE_OWNER_OUTSIDE);
 	if (!l->o.metrics)
 		l->o.metrics = l->own_metrics = metrics_new();
-	add_metrics(l);
+	outcomes_init(&l->outcomes, l->o.metrics);
+	l->leased = metrics_counter(l->o.metrics, "herald_leased_total", "Messages leased over the API.", "");
 	snprintf(l->boot, sizeof(l->boot), "%08x", (unsigned)random_u64());
 	return l;
 }
@@ -81,15 +55,6 @@ usec_t leasing_duration(const struct leasing *l)
 /* Where no dispatcher runs, nobody else takes back what ran out. What fails here fails the claim as well. */
 static int recover(struct leasing *l, struct store_session *c, struct error *err)
 {
-	const struct recover_request r = {
-		.owner = l->o.owner,
-		.last_error = "the lease ran out without an outcome",
-		.strict = l->o.policy.strict,
-		.retry_free = l->o.policy.retry_free,
-		.max_lost = l->o.max_lost_claims,
-		.max_attempts = l->o.policy.max_attempts,
-		.limit = RECOVER_LIMIT,
-	};
 	usec_t now = clock_mono(), at = atomic_load(&l->recover_at), there;
 	struct recover_result got;
 	int rc;
@@ -97,21 +62,13 @@ static int recover(struct leasing *l, struct store_session *c, struct error *err
 	/* One of those who ask at a time. */
 	if (now < at || !atomic_compare_exchange_strong(&l->recover_at, &at, now + RECOVER_EVERY))
 		return OK;
-	rc = store_recover(c, &r, &got, err);
+	rc = outcomes_recover(&l->outcomes, c, l->o.owner, &l->o.policy, l->o.max_lost_claims, &got, err);
 	if (!rc && got.next_expiry != USEC_NEVER && !(rc = store_now(c, &there, err)) &&
 	    got.next_expiry - there < RECOVER_EVERY)
 		atomic_store(&l->recover_at, now + MAX_OF(got.next_expiry - there, 0));
 	if (rc || got.more)
 		atomic_store(&l->recover_at, now);
-	if (rc)
-		return rc;
-	metric_add(l->recovered[0], got.pending);
-	metric_add(l->recovered[1], got.unknown);
-	metric_add(l->recovered[2], got.failed);
-	if (got.pending || got.unknown || got.failed)
-		log_warn("leases without an outcome were taken back", kv_uint("pending", got.pending),
-		         kv_uint("unknown", got.unknown), kv_uint("failed", got.failed));
-	return OK;
+	return rc;
 }
 
 /* Those given out now may be the first to run out. */
@@ -265,8 +222,8 @@ int leasing_settle(struct leasing *l, struct store_session *c, struct settlement
 		if (s[i].applied && s[i].verdict == VERDICT_SENT)
 			sent[cached++] = (struct cache_entry){
 				.id = s[i].id, .message_id = s[i].message_id, .sent_at = s[i].sent_at};
-		if (s[i].applied && l->attempts[s[i].verdict])
-			metric_inc(l->attempts[s[i].verdict]);
+		if (s[i].applied && l->outcomes.attempts[s[i].verdict])
+			metric_inc(l->outcomes.attempts[s[i].verdict]);
 	}
 	if (cached && l->o.cache)
 		cache_put(l->o.cache, sent, cached);

@@ -10,7 +10,6 @@
 #include "parts.h"
 
 #define RECOVER_EVERY (3 * USEC_PER_SEC)
-#define RECOVER_LIMIT 1000
 #define RETRY_FIRST (20 * USEC_PER_MSEC)
 #define RETRY_DOUBLINGS 6 /* up to 1.3 s */
 #define COMPLAIN_EVERY (10 * USEC_PER_SEC)
@@ -176,33 +175,17 @@ static void note_alerts(struct dispatch *d)
 static void recover(struct dispatch *d)
 {
 	struct ledger *l = &d->l;
-	struct recover_request r = {
-		.owner = d->owner,
-		.last_error = "the lease ran out without an outcome",
-		.strict = d->o.policy.strict,
-		.retry_free = d->o.policy.retry_free,
-		.max_lost = d->o.max_lost_claims,
-		.max_attempts = d->o.policy.max_attempts,
-		.limit = RECOVER_LIMIT,
-	};
 	struct recover_result got;
 	struct error err = ERROR_INIT;
 	usec_t now = clock_mono();
 
 	l->recover_at = now + RECOVER_EVERY;
-	if (store_recover(l->session, &r, &got, &err)) {
+	if (outcomes_recover(&d->m.outcomes, l->session, d->owner, &d->o.policy, d->o.max_lost_claims, &got, &err)) {
 		complain(d, "recover", &err);
 		return;
 	}
-	if (got.pending || got.unknown || got.failed) {
-		log_warn("claims without an outcome were taken back", kv_uint("pending", got.pending),
-		         kv_uint("unknown", got.unknown), kv_uint("failed", got.failed),
-		         kv_str("node", d->o.node_id));
-		metric_add(d->m.recovered[0], got.pending);
-		metric_add(d->m.recovered[1], got.unknown);
-		metric_add(d->m.recovered[2], got.failed);
+	if (got.pending || got.unknown || got.failed)
 		dispatch_poke(d);
-	}
 	if (got.more)
 		l->recover_at = now;
 	else if (got.next_expiry != USEC_NEVER && atomic_load(&d->clock_hi))

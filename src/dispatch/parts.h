@@ -22,6 +22,7 @@
 #include "dispatch.h"
 #include "feed.h"
 #include "metrics.h"
+#include "outcomes.h"
 #include "queue.h"
 #include "sign.h"
 #include "tick.h"
@@ -156,9 +157,8 @@ struct run_now {
 void run_now_finish(struct run_now *r, int code, const char *why);
 
 struct dispatch_metrics {
-	metric_counter *attempts[VERDICT_COUNT];
+	struct outcomes outcomes;
 	metric_counter *runs;
-	metric_counter *recovered[3]; /* pending, unknown, failed */
 	metric_gauge *in_flight;
 	struct metric_histogram *attempt_seconds, *lateness_seconds;
 };

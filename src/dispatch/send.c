@@ -136,7 +136,7 @@ static void hand_over(struct dispatch *d, struct flight *f)
 {
 	struct wire *w = &d->w;
 
-	metric_inc(d->m.attempts[f->verdict]);
+	metric_inc(d->m.outcomes.attempts[f->verdict]);
 	if (!w->outbox.n)
 		w->outbox_since = clock_mono();
 	chain_add(&w->outbox, &f->note);

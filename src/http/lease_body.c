@@ -1,6 +1,7 @@
 #include "lease_body.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "message_uuid.h"
@@ -21,6 +22,18 @@ static bool object(const json_t *doc, size_t row, struct details *d)
 	if (!json_is_object(doc))
 		complain(d, row, row == WHOLE ? "body" : "", "must be an object");
 	return json_is_object(doc);
+}
+
+static int64_t read_whole(const json_t *v, size_t row, const char *name, int64_t min, int64_t max, struct details *d)
+{
+	const json_int_t n = json_is_integer(v) ? json_integer_value(v) : min - 1;
+	char why[80];
+
+	if (n >= min && n <= max)
+		return n;
+	snprintf(why, sizeof(why), "must be a whole number from %lld to %lld", (long long)min, (long long)max);
+	complain(d, row, name, why);
+	return min;
 }
 
 static bool read_seconds(const json_t *v, double min, double max, usec_t *ret)
@@ -68,11 +81,7 @@ bool lease_body_ask(json_t *doc, struct lease_ask *ret, struct details *d)
 		return false;
 	json_object_foreach(doc, name, v) {
 		if (strcmp(name, "limit") == 0) {
-			const json_int_t n = json_is_integer(v) ? json_integer_value(v) : 0;
-
-			if (n < 1 || n > LEASE_LIMIT_MAX)
-				details_add(d, name, "must be a whole number from 1 to %d", LEASE_LIMIT_MAX);
-			ask.limit = (uint32_t)n;
+			ask.limit = (uint32_t)read_whole(v, WHOLE, name, 1, LEASE_LIMIT_MAX, d);
 		} else if (strcmp(name, "leaseSeconds") == 0) {
 			(void)!read_lease(v, &ask.lease, d);
 		} else if (strcmp(name, "node") == 0) {
@@ -140,11 +149,7 @@ static bool read_circumstance(const char *name, const json_t *v, size_t row, str
                               struct details *d)
 {
 	if (strcmp(name, "httpStatus") == 0) {
-		const json_int_t n = json_is_integer(v) ? json_integer_value(v) : -1;
-
-		if (n < 0 || n > 999)
-			complain(d, row, name, "must be a whole number from 0 to 999");
-		o->http_status = (int)n;
+		o->http_status = (int)read_whole(v, row, name, 0, 999, d);
 	} else if (strcmp(name, "startedAt") == 0) {
 		if (!json_is_string(v) || !clock_parse(json_string_value(v), json_string_length(v), &o->started_at))
 			complain(d, row, name, "must be a time like \"2026-01-02T03:04:05Z\"");
@@ -217,14 +222,20 @@ bool lease_body_fail(json_t *doc, struct lease_outcome *ret, struct details *d)
 	return read_one(doc, WHOLE, FIELD_ERROR | FIELD_RETRY, ret, d);
 }
 
-/* The array under a field, which must be there, with 1 to `max` elements; NULL when not. */
-static json_t *list_of(json_t *doc, const char *field, size_t max, struct details *d)
+/* The array under a field, which must be there, with 1 to LEASE_OUTCOMES_MAX elements; NULL when not. Beside it there
+ * may be `other` (NULL: nothing). */
+static json_t *list_of(json_t *doc, const char *field, const char *other, struct details *d)
 {
-	json_t *list = json_object_get(doc, field);
+	json_t *list = json_object_get(doc, field), *v;
+	const char *name;
 
-	if (json_is_array(list) && json_array_size(list) >= 1 && json_array_size(list) <= max)
+	json_object_foreach(doc, name, v) {
+		if (strcmp(name, field) != 0 && !(other && strcmp(name, other) == 0))
+			details_add(d, name, "is not a field of this request");
+	}
+	if (json_is_array(list) && json_array_size(list) >= 1 && json_array_size(list) <= LEASE_OUTCOMES_MAX)
 		return list;
-	details_add(d, field, "must be an array of 1 to %zu elements", max);
+	details_add(d, field, "must be an array of 1 to %d elements", LEASE_OUTCOMES_MAX);
 	return NULL;
 }
 
@@ -234,24 +245,17 @@ bool lease_body_outcomes(json_t *doc, struct arena *a, struct lease_outcome **re
 	const unsigned fields = FIELD_ID | FIELD_OUTCOME | FIELD_MESSAGE_ID | FIELD_ERROR;
 	struct lease_outcome *outcomes;
 	const size_t before = d->n;
-	const char *name;
 	json_t *list, *v;
 	size_t i;
 
 	if (!object(doc, WHOLE, d))
 		return false;
-	json_object_foreach(doc, name, v) {
-		if (strcmp(name, "outcomes") != 0)
-			details_add(d, name, "is not a field of this request");
-	}
-	list = list_of(doc, "outcomes", LEASE_OUTCOMES_MAX, d);
+	list = list_of(doc, "outcomes", NULL, d);
 	if (!list)
 		return false;
 	outcomes = arena_calloc(a, json_array_size(list), sizeof(*outcomes));
-	json_array_foreach(list, i, v) {
-		if (read_one(v, i, fields, &outcomes[i], d))
-			continue;
-	}
+	json_array_foreach(list, i, v)
+		(void)!read_one(v, i, fields, &outcomes[i], d);
 	if (d->n != before)
 		return false;
 	*ret = outcomes;
@@ -288,7 +292,6 @@ bool lease_body_extend(json_t *doc, int64_t id, struct arena *a, struct lease_ex
 {
 	struct lease_extension e = {.n = 1};
 	const size_t before = d->n;
-	const char *name;
 	json_t *list = NULL, *v;
 	size_t i;
 
@@ -298,11 +301,7 @@ bool lease_body_extend(json_t *doc, int64_t id, struct arena *a, struct lease_ex
 	if (v)
 		(void)!read_lease(v, &e.lease, d);
 	if (!id) {
-		json_object_foreach(doc, name, v) {
-			if (strcmp(name, "leases") != 0 && strcmp(name, "leaseSeconds") != 0)
-				details_add(d, name, "is not a field of this request");
-		}
-		list = list_of(doc, "leases", LEASE_OUTCOMES_MAX, d);
+		list = list_of(doc, "leases", "leaseSeconds", d);
 		if (!list)
 			return false;
 		e.n = json_array_size(list);
@@ -337,11 +336,7 @@ bool lease_body_node(json_t *doc, struct node_report *ret, struct details *d)
 		} else if (strcmp(name, "role") == 0) {
 			read_name(v, name, NODE_TEXT_MAX, &r.role, d);
 		} else if (strcmp(name, "inFlight") == 0) {
-			const json_int_t n = json_is_integer(v) ? json_integer_value(v) : -1;
-
-			if (n < 0 || n > UINT32_MAX)
-				details_add(d, name, "must be a whole number of at least 0");
-			r.in_flight = (uint32_t)n;
+			r.in_flight = (uint32_t)read_whole(v, WHOLE, name, 0, UINT32_MAX, d);
 		} else if (strcmp(name, "leaving") == 0) {
 			read_bool(v, name, &r.leaving, d);
 		} else {

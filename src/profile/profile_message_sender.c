@@ -39,7 +39,6 @@ static void write_message(struct json_out *j, const struct message *m)
 static enum handled list(struct request *r, struct store_session *c)
 {
 	int64_t limit, offset, page;
-	struct json_out j;
 
 	if (shape_number(r, "limit", 1, INT64_MAX, &limit) != NUMBER_GOOD)
 		limit = LIMIT_DEFAULT;
@@ -48,11 +47,7 @@ static enum handled list(struct request *r, struct store_session *c)
 	limit = MIN_OF(limit, SHAPE_ROWS_MAX);
 	if (shape_number(r, "page", 2, INT64_MAX / SHAPE_ROWS_MAX, &page) == NUMBER_GOOD)
 		offset = (page - 1) * limit;
-	r->answer.status = 200;
-	j = json_begin(&r->answer.body);
-	json_open_array(&j);
-	if (shape_rows(r, c, MESSAGE_SENT, limit, offset, write_message, &j))
-		json_end(&j);
+	shape_array(r, c, MESSAGE_SENT, limit, offset, write_message);
 	return HANDLED_DONE;
 }
 

@@ -45,7 +45,6 @@ static void write_message(struct json_out *j, const struct message *m)
 static enum handled list_sent(struct request *r, struct store_session *c)
 {
 	int64_t limit, offset = 0;
-	struct json_out j;
 
 	switch (shape_number(r, "limit", 1, LIMIT_MAX, &limit)) {
 	case NUMBER_ABSENT:
@@ -57,11 +56,7 @@ static enum handled list_sent(struct request *r, struct store_session *c)
 	}
 	if (shape_number(r, "offset", 0, INT64_MAX, &offset) == NUMBER_BAD)
 		return refuse(r, "offset must be a whole number of at least 0");
-	r->answer.status = 200;
-	j = json_begin(&r->answer.body);
-	json_open_array(&j);
-	if (shape_rows(r, c, MESSAGE_SENT, limit, offset, write_message, &j))
-		json_end(&j);
+	shape_array(r, c, MESSAGE_SENT, limit, offset, write_message);
 	return HANDLED_DONE;
 }
 

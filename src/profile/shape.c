@@ -82,6 +82,18 @@ bool shape_rows(struct request *r, struct store_session *c, int status, int64_t 
 	return true;
 }
 
+void shape_array(struct request *r, struct store_session *c, int status, int64_t limit, int64_t offset,
+                 void (*item)(struct json_out *j, const struct message *m))
+{
+	struct json_out j;
+
+	r->answer.status = 200;
+	j = json_begin(&r->answer.body);
+	json_open_array(&j);
+	if (shape_rows(r, c, status, limit, offset, item, &j))
+		json_end(&j);
+}
+
 /* An empty answer that is no error of herald's. */
 static struct json_out begin(struct request *r, int status)
 {

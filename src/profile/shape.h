@@ -30,6 +30,10 @@ void shape_finish_batch(struct request *r, usec_t limit);
 must_check bool shape_rows(struct request *r, struct store_session *c, int status, int64_t limit, int64_t offset,
                            void (*item)(struct json_out *j, const struct message *m), struct json_out *j);
 
+/* Answers 200 with a bare array of them. */
+void shape_array(struct request *r, struct store_session *c, int status, int64_t limit, int64_t offset,
+                 void (*item)(struct json_out *j, const struct message *m));
+
 /* {"success":false,"error":"why"} */
 void shape_failure(struct request *r, int status, const char *why);
 
