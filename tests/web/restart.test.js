@@ -22,8 +22,12 @@ for (const signal of ["SIGTERM", "SIGKILL"])
 		await page.getByText("Live", { exact: true }).waitFor();
 		await herald.down(signal);
 		await page.getByText("The server cannot be reached.").waitFor();
+		// Nor does it pretend to know when the next beat is.
+		await page.getByRole("heading", { name: "Scheduler was running" }).waitFor();
+		await page.getByRole("link", { name: "Not known the server is away" }).waitFor();
 		await shoot(page, `restart-${signal}-away`);
 		await herald.up();
+		await page.getByRole("heading", { name: "Scheduler is running" }).waitFor({ timeout: 30000 });
 		const before = (await herald.stats()).sent;
 		await page.getByText("The server cannot be reached.").waitFor({ state: "detached", timeout: 30000 });
 		await page.getByText("Live", { exact: true }).waitFor();

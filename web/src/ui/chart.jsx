@@ -7,6 +7,9 @@ import { dark } from "../state/theme.js";
 const HEIGHT = 170;
 const FONT = "11px system-ui, sans-serif";
 
+/** Seconds between two times on the axis: as round as can be, and so that there are two or more in little room. */
+const STEPS = [10, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600, 7200, 14400, 21600, 28800, 43200, 86400];
+
 const colourOf = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 /** Charts are drawn one at a time, when there is nothing more urgent; returns what calls it off. */
@@ -37,7 +40,7 @@ function options(series, format, width, onCursor) {
 		scales: { y: { range: (_u, _min, max) => [0, max > 0 ? max * 1.15 : 1] } },
 		axes: [
 			{
-				stroke: muted, font: FONT, grid: { show: false }, ticks: { show: false }, size: 26, space: 64,
+				stroke: muted, font: FONT, grid: { show: false }, ticks: { show: false }, size: 26, space: 56, incrs: STEPS,
 				values: (_u, splits) => splits.map((t) => hourMinute(t * 1000)),
 			},
 			{

@@ -5,6 +5,7 @@ import * as api from "../api/scheduler.js";
 import { count, percent, plural } from "../lib/number.js";
 import { absolute, countdown, span } from "../lib/time.js";
 import { useAction } from "../state/action.js";
+import { outage } from "../state/connection.js";
 import { useNow } from "../state/now.js";
 import { paceOpen } from "../state/panels.js";
 import { refreshScheduler, scheduler, serverNow } from "../state/server.js";
@@ -18,20 +19,21 @@ import { Ago, Time } from "../ui/when.jsx";
 const RADIUS = 52;
 const AROUND = 2 * Math.PI * RADIUS;
 
-/** The ring that empties until the next beat. */
-function Ring({ s }) {
+/** The ring that empties until the next beat. Of a server that is away nobody knows when that is. */
+function Ring({ s, away }) {
 	useNow(250);
-	const left = s.running && s.nextRunAt ? Date.parse(s.nextRunAt) - serverNow() : 0;
+	const on = s.running && !away;
+	const left = on && s.nextRunAt ? Date.parse(s.nextRunAt) - serverNow() : 0;
 	const whole = s.intervalSeconds * 1000;
-	const share = whole && s.running ? Math.max(0, Math.min(1, left / whole)) : s.running ? 1 : 0;
+	const share = whole && on ? Math.max(0, Math.min(1, left / whole)) : on ? 1 : 0;
 	let text = "–";
-	let under = "stopped";
-	if (s.running && !whole)
+	let under = away ? "not known" : "stopped";
+	if (on && !whole)
 		[text, under] = ["∞", "continuous"];
-	else if (s.running)
+	else if (on)
 		[text, under] = left > 0 ? [countdown(left), "to next beat"] : ["now", "the beat is due"];
 	return (
-		<div class={`ring ${s.running ? "on" : "off"}`} role="timer" aria-live="off" aria-label="Next beat">
+		<div class={`ring ${on ? "on" : "off"}`} role="timer" aria-live="off" aria-label="Next beat">
 			<svg viewBox="0 0 120 120" aria-hidden="true">
 				<circle class="ring-track" cx="60" cy="60" r={RADIUS} />
 				<circle class="ring-left" cx="60" cy="60" r={RADIUS} stroke-dasharray={`${AROUND * share} ${AROUND}`} />
@@ -106,22 +108,23 @@ function Levers({ s }) {
 
 function Card() {
 	const s = scheduler.value;
+	const away = outage.value !== null;
 	if (!s)
 		return <section class="card scheduler-place"><Skeleton rows={3} /></section>;
 	return (
 		<section class="card scheduler" aria-labelledby="scheduler-title">
-			<Ring s={s} />
+			<Ring s={s} away={away} />
 			<div class="scheduler-main">
 				<div class="scheduler-head">
 					<div>
 						<div role="status">
-							<h2 id="scheduler-title">{s.running ? "Scheduler is running" : "Scheduler is stopped"}</h2>
+							<h2 id="scheduler-title">Scheduler {away ? "was" : "is"} {s.running ? "running" : "stopped"}</h2>
 						</div>
 						<p class="muted">
 							{s.intervalSeconds
 								? <>Up to {plural(s.batchSize, "message")} every {s.interval}</>
 								: <>Continuous, {count(s.batchSize)} at a time</>}
-							{s.running && s.nextRunAt && s.intervalSeconds > 0 && <>, next at <Time at={s.nextRunAt} /></>}
+							{s.running && !away && s.nextRunAt && s.intervalSeconds > 0 && <>, next at <Time at={s.nextRunAt} /></>}
 						</p>
 					</div>
 					<Levers s={s} />
