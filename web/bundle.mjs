@@ -56,7 +56,7 @@ writeFileSync(join(out, "index.html"), html);
 const explorer = join(out, "swagger");
 rmSync(explorer, { recursive: true, force: true });
 mkdirSync(explorer);
-for (const name of ["index.html", "explorer.js"])
+for (const name of ["index.html", "explorer.js", "explorer.css"])
 	copyFileSync(join(src, "explorer", name), join(explorer, name));
 for (const name of ["swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png"])
 	copyFileSync(join(modules, "swagger-ui-dist", name), join(explorer, name));

@@ -1,12 +1,9 @@
 // axe finds nothing to object to, on any page, in light and dark, wide and narrow.
 import assert from "node:assert/strict";
-import { createRequire } from "node:module";
-import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
-import { BOTH, launch, open, shoot, VIEWS } from "./browser.js";
+import { BOTH, launch, objections, open, shoot, tooWide, VIEWS } from "./browser.js";
 import { Herald, Sink } from "./servers.js";
 
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 let herald, sink, browser, ids;
 
 before(async () => {
@@ -24,16 +21,6 @@ after(async () => {
 	await herald?.stop();
 	await sink?.stop();
 });
-
-/** What axe objects to, in words. The policy of the page forbids inline scripts; this one comes over the debugger. */
-async function objections(page) {
-	await page.evaluate(axe);
-	const result = await page.evaluate(() => window.axe.run(document, {
-		resultTypes: ["violations"],
-		runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
-	}));
-	return result.violations.map((v) => `${v.id}: ${v.help}: ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join("; ")}`);
-}
 
 const dialogOpen = (p) => p.getByRole("dialog").waitFor();
 
@@ -90,10 +77,7 @@ for (const size of ["desktop", "phone"])
 					await page.goto(`${herald.url}/?${name}${typeof hash === "function" ? hash() : hash}`);
 				}
 				await ready(page);
-				const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-				if (wide > 0)
-					found.push(`${name}: ${wide} pixels wider than the screen`);
-				found.push(...(await objections(page)).map((o) => `${name}: ${o}`));
+				found.push(...[...await tooWide(page), ...await objections(page)].map((o) => `${name}: ${o}`));
 				await shoot(page, `view-${name}-${size}-${dark ? "dark" : "light"}`);
 			}
 			assert.deepEqual(found, []);

@@ -1,7 +1,8 @@
 // A Chromium with a page on the dashboard. Whatever page is opened here is watched: a request to another host, an
 // error, or something that the Content-Security-Policy stopped fails the test that closes it.
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 import { MESSAGES_KEY, SCHEDULER_KEY } from "./servers.js";
@@ -52,6 +53,22 @@ export async function open(browser, url, { size = "desktop", dark = false, keys,
 }
 
 export const BOTH = { messages: MESSAGES_KEY, scheduler: SCHEDULER_KEY };
+
+/** What axe objects to, in words. The policy of the page forbids inline scripts; this one comes over the debugger. */
+export async function objections(page) {
+	await page.evaluate(readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8"));
+	const result = await page.evaluate(() => window.axe.run(document, {
+		resultTypes: ["violations"],
+		runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+	}));
+	return result.violations.map((v) => `${v.id}: ${v.help}: ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join("; ")}`);
+}
+
+/** A page that has to be scrolled sideways, in words. */
+export async function tooWide(page) {
+	const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+	return wide > 0 ? [`${wide} pixels wider than the screen`] : [];
+}
 
 /** A picture of the page among the test's output. */
 export async function shoot(page, name) {
