@@ -21,6 +21,7 @@ import secrets
 import shlex
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -204,6 +205,40 @@ def test_no_command_hides_in_an_indented_block():
             continue
         text = BLOCK.sub("", page.read_text())
         assert not re.search(r"^ {4,}(?:\$ )?(?:herald|build/herald|curl|export|docker|kubectl) ", text, re.M), page.name
+
+
+def quoted(row):
+    """What the guide says that herald says, of the n-th reason why it does not start."""
+    text = (ROOT / "docs" / "guides" / "troubleshooting.md").read_text()
+    table = text.split("## It does not start")[1].split("\n## ")[0]
+    said = re.findall(r"^\| `([^`]+)`", table, re.M)
+    assert len(said) == 5
+    return ".*".join(re.escape(part.strip()) for part in said[row].split("…"))
+
+
+def test_why_it_does_not_start(tmp_path):
+    def refusal(**more):
+        env = {"PATH": os.environ["PATH"], "DATABASE_URL": "memory:", "SERVER_PORT": "0", "MONGOC_DISABLE_SHM": "1",
+               "WEBHOOK_URL": "http://127.0.0.1:9/", **more}
+        done = subprocess.run([BIN, "serve"], cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True, timeout=60)
+        assert done.returncode in (1, 2)
+        return done.stderr
+
+    assert re.search(quoted(0), refusal(WEBHOOK_URL=""))
+    (tmp_path / "one").mkdir()
+    one = h.Herald(tmp_path / "one", DATABASE_URL=f"sqlite:{tmp_path}/herald.db")
+    try:
+        one.start()
+        assert re.search(quoted(1), refusal(SERVER_PORT=str(one.port)))
+        assert re.search(quoted(2), refusal(DATABASE_URL=f"sqlite:{tmp_path}/herald.db"))
+        one.stop()
+    finally:
+        one.cleanup()
+    with sqlite3.connect(tmp_path / "herald.db") as db:
+        db.execute("PRAGMA user_version = 1000000")
+    assert re.search(quoted(3), refusal(DATABASE_URL=f"sqlite:{tmp_path}/herald.db"))
+    (tmp_path / "other").write_text("something else, and long enough to be looked at " * 10)
+    assert re.search(quoted(4), refusal(DATABASE_URL=f"sqlite:{tmp_path}/other"))
 
 
 # How each receiver of the guide is started: what compiles it, and what runs it.
