@@ -62,7 +62,7 @@ int cli_parse_flags(struct cli *c);
 /* Value of a flag that the command has, "" for a switch; NULL when it was not given. */
 const char *cli_flag(const struct cli *c, const char *name);
 
-/* The value of a flag that may hold a password, for the caller to free(); NULL when it was not given. Nothing of it is left
+/* The value of a flag that may hold a password, for the caller to free(); NULL when it was not given. Nothing is left
  * for `ps` to show. */
 char *cli_take_secret(const struct cli *c, const char *name);
 

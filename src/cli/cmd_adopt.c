@@ -43,15 +43,15 @@ static bool stopped(void *arg maybe_unused)
 static void print(const struct cli *c, const struct cli_adoption *a)
 {
 	if (c->json) {
-		json_t *value = json_pack("{s:I,s:I,s:I}", "adopted", (json_int_t)a->adopted, "known", (json_int_t)a->known,
-		                          "leftOut", (json_int_t)a->left_out);
+		json_t *value = json_pack("{s:I,s:I,s:I}", "adopted", (json_int_t)a->adopted,
+		                          "known", (json_int_t)a->known, "leftOut", (json_int_t)a->left_out);
 
 		cli_print_json(value);
 		json_decref(value);
 		return;
 	}
-	printf("adopted %llu messages; %llu had been adopted before, %llu were left out\n", (unsigned long long)a->adopted,
-	       (unsigned long long)a->known, (unsigned long long)a->left_out);
+	printf("adopted %llu messages; %llu had been adopted before, %llu were left out\n",
+	       (unsigned long long)a->adopted, (unsigned long long)a->known, (unsigned long long)a->left_out);
 }
 
 int cmd_adopt(struct cli *c)

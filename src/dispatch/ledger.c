@@ -180,7 +180,8 @@ static void recover(struct dispatch *d)
 	usec_t now = clock_mono();
 
 	l->recover_at = now + RECOVER_EVERY;
-	if (outcomes_recover(&d->m.outcomes, l->session, d->owner, &d->o.policy, d->o.max_lost_claims, &got, &err)) {
+	if (outcomes_recover(&d->m.outcomes, l->session, d->owner, &d->o.policy, d->o.max_lost_claims, &got,
+	                     &err)) {
 		complain(d, "recover", &err);
 		return;
 	}

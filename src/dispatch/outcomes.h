@@ -1,6 +1,6 @@
 /*
- * What the dispatcher and those who lease have in common: attempts are counted in the same series, whoever makes them,
- * and claims without an outcome are taken back by the same rules.
+ * What the dispatcher and those who lease have in common: attempts are counted in the same series, whoever makes
+ * them, and claims without an outcome are taken back by the same rules.
  */
 #ifndef HERALD_OUTCOMES_H
 #define HERALD_OUTCOMES_H

@@ -101,7 +101,9 @@ int api_thread_init(struct api_thread *t, struct http *h, size_t index, unsigned
                     struct error *err)
 {
 	*t = (struct api_thread){
-		.http = h, .index = index, .listener = listener, .listen_fd = listen_fd, .epoll_fd = -1, .wake_fd = -1};
+		.http = h, .index = index, .listener = listener,
+		.listen_fd = listen_fd, .epoll_fd = -1, .wake_fd = -1,
+	};
 	queue_init(&t->answers, 0, true);
 	t->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	t->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);

@@ -27,7 +27,8 @@ int keyring_init(struct keyring *k, const char *keys, struct error *err)
 			len--;
 		if (len) {
 			if (k->n == KEYRING_MAX)
-				return error_set(err, ERR_CONFIG, "more than %d API keys for one group", KEYRING_MAX);
+				return error_set(err, ERR_CONFIG, "more than %d API keys for one group",
+				                 KEYRING_MAX);
 			digest_of(start, len, k->digest[k->n++]);
 		}
 		at = *next ? next + 1 : next;

@@ -55,7 +55,10 @@ static void render_leased(struct json_out *j, const struct claimed *m, const str
 static void render_lease(struct json_out *j, const struct claim_batch *b, enum id_format ids)
 {
 	static const char *const beats[] = {
-		[PACING_STOPPED] = "stopped", [PACING_WAIT] = "wait", [PACING_JOIN] = "join", [PACING_OPEN] = "open",
+		[PACING_STOPPED] = "stopped",
+		[PACING_WAIT] = "wait",
+		[PACING_JOIN] = "join",
+		[PACING_OPEN] = "open",
 	};
 
 	json_open_object(j);
@@ -138,7 +141,8 @@ static struct settlement settlement_of(const struct leasing *l, const struct lea
 }
 
 /* The message as it is now, or why the report did not count. */
-static void answer_settled(struct request *r, struct store_session *c, const struct settlement *s, const char *done)
+static void answer_settled(struct request *r, struct store_session *c, const struct settlement *s,
+                           const char *done)
 {
 	struct error err = ERROR_INIT;
 	struct message m;
@@ -149,7 +153,8 @@ static void answer_settled(struct request *r, struct store_session *c, const str
 		answer_error(&r->answer, API_NO_SUCH_MESSAGE);
 	} else if (code != OK) {
 		handler_store_error(r, "get", code, &err);
-	} else if (!s->applied && !(s->verdict == VERDICT_SENT && m.status == MESSAGE_SENT && m.fence == s->fence)) {
+	} else if (!s->applied && !(s->verdict == VERDICT_SENT && m.status == MESSAGE_SENT &&
+	                            m.fence == s->fence)) {
 		details_add(&r->answer.details, "status", "%s", message_status_name(m.status));
 		answer_error(&r->answer, API_LEASE_LOST);
 	} else {
@@ -160,7 +165,8 @@ static void answer_settled(struct request *r, struct store_session *c, const str
 	}
 }
 
-static enum handled settle_one(struct request *r, struct store_session *c, struct lease_outcome *o, const char *done)
+static enum handled settle_one(struct request *r, struct store_session *c, struct lease_outcome *o,
+                               const char *done)
 {
 	struct error err = ERROR_INIT;
 	struct settle_result result;

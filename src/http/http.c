@@ -6,7 +6,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "alloc.h"
@@ -15,6 +14,7 @@
 #include "http_internal.h"
 #include "listen.h"
 #include "log.h"
+#include "text.h"
 
 #define THREADS_MAX 64
 #define ASIDE_THREADS 8
@@ -63,11 +63,12 @@ static int open_threads(struct http *h, const struct http_options *o, struct err
 		                   sizeof(at->url), err);
 		if (code != OK)
 			return code;
-		at->loopback = strncmp(at->url, "http://127.", 11) == 0 || strncmp(at->url, "http://[::1]", 12) == 0;
+		at->loopback = text_starts_with(at->url, "http://127.") || text_starts_with(at->url, "http://[::1]");
 		h->listener_count++;
 		for (size_t i = 0; i < each; i++) {
 			struct api_thread *t = &h->threads[h->thread_count];
-			int one = api_thread_init(t, h, h->thread_count++, (unsigned)l, fds[i], code == OK ? err : NULL);
+			int one = api_thread_init(t, h, h->thread_count++, (unsigned)l, fds[i],
+			                          code == OK ? err : NULL);
 
 			code = code == OK ? one : code;
 		}

@@ -93,8 +93,8 @@ must_check int http_open(struct http **ret, const struct http_options *options, 
 /* Starts all threads: from here on requests are answered. ERR_TRANSIENT: no thread or descriptor left. */
 must_check int http_start(struct http *h, struct error *err);
 
-/* "http://127.0.0.1:8080", an IPv6 address in brackets; from http_open() on, until http_close(). Without listeners in
- * the options it is number 0. */
+/* "http://127.0.0.1:8080", an IPv6 address in brackets; from http_open() on, until http_close(). Without listeners
+ * in the options it is number 0. */
 const char *http_url(const struct http *h, size_t listener);
 
 /* Closes the listening sockets and makes /readyz answer 503. Requests in progress go on; each answer from

@@ -447,7 +447,9 @@ static void work(struct request *r)
 	if (r->route->place == PLACE_INLINE) {
 		r->outside = r->route->handle(r, NULL) == HANDLED_LATER;
 	} else {
-		r->outside = workers_submit(r->route->place == PLACE_ASIDE ? &r->http->aside : &r->http->workers, r);
+		struct workers *w = r->route->place == PLACE_ASIDE ? &r->http->aside : &r->http->workers;
+
+		r->outside = workers_submit(w, r);
 		if (!r->outside)
 			answer_error(&r->answer, API_OVERLOADED);
 	}

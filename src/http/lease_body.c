@@ -24,7 +24,8 @@ static bool object(const json_t *doc, size_t row, struct details *d)
 	return json_is_object(doc);
 }
 
-static int64_t read_whole(const json_t *v, size_t row, const char *name, int64_t min, int64_t max, struct details *d)
+static int64_t read_whole(const json_t *v, size_t row, const char *name, int64_t min, int64_t max,
+                          struct details *d)
 {
 	const json_int_t n = json_is_integer(v) ? json_integer_value(v) : min - 1;
 	char why[80];
@@ -222,8 +223,8 @@ bool lease_body_fail(json_t *doc, struct lease_outcome *ret, struct details *d)
 	return read_one(doc, WHOLE, FIELD_ERROR | FIELD_RETRY, ret, d);
 }
 
-/* The array under a field, which must be there, with 1 to LEASE_OUTCOMES_MAX elements; NULL when not. Beside it there
- * may be `other` (NULL: nothing). */
+/* The array under a field, which must be there, with 1 to LEASE_OUTCOMES_MAX elements; NULL when not. Beside it
+ * there may be `other` (NULL: nothing). */
 static json_t *list_of(json_t *doc, const char *field, const char *other, struct details *d)
 {
 	json_t *list = json_object_get(doc, field), *v;

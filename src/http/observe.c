@@ -63,7 +63,8 @@ static size_t first_of_name(const struct route_table *t, size_t row)
 {
 	size_t i = 0;
 
-	while (i < row && (t->rows[i].method != t->rows[row].method || strcmp(t->rows[i].pattern, t->rows[row].pattern)))
+	while (i < row && (t->rows[i].method != t->rows[row].method ||
+	                   strcmp(t->rows[i].pattern, t->rows[row].pattern)))
 		i++;
 	return i;
 }

@@ -32,7 +32,8 @@ static void render_phone(struct json_out *j, const char *phone, bool whole)
 	json_kv_str(j, "phoneNumber", masked);
 }
 
-void render_feed_attempt(struct json_out *j, const struct feed_event *e, const char *node, enum id_format ids, bool whole)
+void render_feed_attempt(struct json_out *j, const struct feed_event *e, const char *node, enum id_format ids,
+                         bool whole)
 {
 	char text[32];
 

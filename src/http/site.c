@@ -32,8 +32,8 @@ static bool has(const struct site *s, const char *name, size_t len)
 static int add(struct site *s, const char *name, size_t len, struct error *err)
 {
 	if (!is_name(name, len))
-		return error_set(err, ERR_CONFIG, "SERVER_ALLOWED_HOSTS: %.*s is no host name", (int)MIN_OF(len, 300),
-		                 name);
+		return error_set(err, ERR_CONFIG, "SERVER_ALLOWED_HOSTS: %.*s is no host name",
+		                 (int)MIN_OF(len, 300), name);
 	if (has(s, name, len))
 		return OK;
 	if (s->n == SITE_NAMES_MAX)

@@ -93,7 +93,8 @@ int workers_start(struct workers *w, struct error *err)
 		char name[16];
 		int code;
 
-		snprintf(name, sizeof(name), "api-%s-%u", w->aside ? "aside" : "worker", (unsigned)(w->started % 100));
+		snprintf(name, sizeof(name), "api-%s-%u", w->aside ? "aside" : "worker",
+		         (unsigned)(w->started % 100));
 		code = thread_start(&w->threads[w->started], name, work, w, err);
 		if (code != OK)
 			return code;

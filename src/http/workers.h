@@ -1,7 +1,7 @@
 /*
- * Threads that work on requests for the API: those for the store, each with a session of its own, and those aside,
- * which have none and may wait for other servers. A session whose store has gone away is closed and opened anew, at
- * most once a second, while requests are told 503.
+ * Threads that work on requests for the API: those for the store, each with a session of its own, and those
+ * aside, which have none and may wait for other servers. A session whose store has gone away is closed and
+ * opened anew, at most once a second, while requests are told 503.
  */
 #ifndef HERALD_WORKERS_H
 #define HERALD_WORKERS_H

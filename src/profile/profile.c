@@ -84,7 +84,8 @@ char *profile_messages_url(const struct profile *p, const struct config *cfg)
 		serves |= p->listeners[i].workers;
 	if (!host || !serves || (path && path[1]))
 		return xstrdup(cfg->messages_url);
-	return xasprintf("%.*s" PROFILE_WORKER_PATH, (int)(path ? path - cfg->messages_url : (ptrdiff_t)strlen(cfg->messages_url)),
+	return xasprintf("%.*s" PROFILE_WORKER_PATH,
+	                 (int)(path ? path - cfg->messages_url : (ptrdiff_t)strlen(cfg->messages_url)),
 	                 cfg->messages_url);
 }
 

@@ -21,7 +21,8 @@ static size_t take(char *data, size_t size, size_t n, void *arg)
 	return size * n;
 }
 
-static CURLcode ask(const struct request *r, const char *url, const char *key, struct buf *answer, long *ret_status)
+static CURLcode ask(const struct request *r, const char *url, const char *key, struct buf *answer,
+                    long *ret_status)
 {
 	CURL *curl = curl_easy_init();
 	struct buf header cleanup(buf_release) = BUF_INIT;
