@@ -61,8 +61,16 @@ class PostgresCommits:
 class MysqlCommits:
     """The text protocol: the last statement of a packet is COMMIT."""
 
+    pattern = rb"COMMIT;?\s*$"
+
     def __call__(self, data):
-        return bool(re.search(rb"COMMIT;?\s*$", data))
+        return bool(re.search(self.pattern, data))
+
+
+class MysqlTransactions(MysqlCommits):
+    """Without those that only end what was read."""
+
+    pattern = rb"SAVEPOINT herald;COMMIT;?\s*$"
 
 
 def commits_of(kind):
