@@ -44,28 +44,9 @@ struct my_url {
 int my_url_parse(struct my_url *ret, const char *rest, struct error *err);
 void my_url_release(struct my_url *u);
 
-/* --- store_mysql_conn.c: connections, batches of statements, transactions -------------------------------- */
+/* --- store_mysql_batch.c: statements and their answers --------------------------------------------------- */
 
-struct my_db {
-	struct my_url url;
-	int schema_found;
-};
-
-struct my_session {
-	struct my_db *db;
-	MYSQL *handle; /* NULL: not connected */
-	size_t host;   /* the one connected to, or to try first */
-	bool proven;   /* this connection has served a whole verb before */
-	bool again;    /* after the last error the transaction may be run anew */
-	bool inside;   /* of a transaction that takes several batches */
-	size_t packet; /* bytes that a batch should not exceed by much */
-	unsigned slot; /* of herald_totals */
-	/* Until then (clock_mono()) no new attempt to connect is made. */
-	usec_t retry_at, backoff;
-	struct error refused; /* why the last attempt failed */
-	char *owner; /* whose id owner_id is; NULL: none looked up yet */
-	int64_t owner_id;
-};
+struct my_session;
 
 /* Statements for one packet, and the answers. */
 struct my_batch {
@@ -88,38 +69,9 @@ size_t my_add(struct my_batch *b, const char *sql);
 /* The first and the last statement of a transaction, which may take several batches. */
 void my_start(struct my_batch *b);
 void my_commit(struct my_batch *b);
-void my_batch_clear(struct my_batch *b);
+void my_batch_forget(struct my_batch *b); /* the answers */
+void my_batch_clear(struct my_batch *b);  /* the statements, too */
 void my_batch_release(struct my_batch *b);
-
-/*
- * Sends the statements and reads all answers. With b->commits, ERR_UNCERTAIN is possible.
- *
- * A batch that neither belongs to a transaction nor ends one is a transaction of its own.
- *
- * A Galera server may take a transaction back in favour of one from another server, and in a packet of
- * several statements it does not always say so: those that follow would be carried out by themselves and
- * the COMMIT succeed. So sessions do not commit by themselves, my_start() leaves a savepoint, and
- * my_commit() releases it before the COMMIT, which fails in any other transaction.
- */
-int my_run(struct my_session *s, struct my_batch *b, struct error *err);
-/* After ERR_UNCERTAIN: the same on a new connection, again and again for a few seconds, so that it can be
- * found out what became of the transaction. */
-int my_run_anew(struct my_session *s, struct my_batch *b, struct error *err);
-/* Takes the open transaction back. */
-void my_abandon(struct my_session *s);
-
-/*
- * Runs fn on a live connection; connects before if need be. fn leaves no transaction open when it returns
- * OK; when it fails, it is rolled back, and if the reason was a deadlock, a lock not had in time, a key
- * that somebody else took at the same moment, or a connection that had been cut while idle, it is run
- * again from its start, a few times.
- */
-typedef int my_verb(struct my_session *s, void *arg, struct error *err);
-int my_transact(struct my_session *s, my_verb *fn, void *arg, struct error *err);
-
-/* Connects now. ERR_CONFIG: what the operator must change. */
-int my_connect(struct my_session *s, struct error *err);
-void my_disconnect(struct my_session *s);
 
 /* The next row of an answer; false: there is none. */
 struct my_row {
@@ -153,6 +105,59 @@ static inline void my_quote_text(struct my_session *s, struct buf *sql, const ch
 /* Appends them, with commas in between. */
 void my_numbers(struct buf *sql, const int64_t *numbers, size_t n);
 
+/* --- store_mysql_conn.c: connections, running batches, transactions --------------------------------------- */
+
+struct my_db {
+	struct my_url url;
+	int schema_found;
+};
+
+struct my_session {
+	struct my_db *db;
+	MYSQL *handle; /* NULL: not connected */
+	size_t host;   /* the one connected to, or to try first */
+	bool proven;   /* this connection has served a whole verb before */
+	bool again;    /* after the last error the transaction may be run anew */
+	bool inside;   /* of a transaction that takes several batches */
+	size_t packet; /* bytes that a batch should not exceed by much */
+	unsigned slot; /* of herald_totals */
+	/* Until then (clock_mono()) no new attempt to connect is made. */
+	usec_t retry_at, backoff;
+	struct error refused; /* why the last attempt failed */
+	char *owner; /* whose id owner_id is; NULL: none looked up yet */
+	int64_t owner_id;
+};
+
+/*
+ * Sends the statements and reads all answers. With b->commits, ERR_UNCERTAIN is possible.
+ *
+ * A batch that neither belongs to a transaction nor ends one is a transaction of its own.
+ *
+ * A Galera server may take a transaction back in favour of one from another server, and in a packet of
+ * several statements it does not always say so: those that follow would be carried out by themselves and
+ * the COMMIT succeed. So sessions do not commit by themselves, my_start() leaves a savepoint, and
+ * my_commit() releases it before the COMMIT, which fails in any other transaction.
+ */
+int my_run(struct my_session *s, struct my_batch *b, struct error *err);
+/* After ERR_UNCERTAIN: the same on a new connection, again and again for a few seconds, so that it can be
+ * found out what became of the transaction. */
+int my_run_anew(struct my_session *s, struct my_batch *b, struct error *err);
+/* Takes the open transaction back. */
+void my_abandon(struct my_session *s);
+
+/*
+ * Runs fn on a live connection; connects before if need be. fn leaves no transaction open when it returns
+ * OK; when it fails, it is rolled back, and if the reason was a deadlock, a lock not had in time, a key
+ * that somebody else took at the same moment, or a connection that had been cut while idle, it is run
+ * again from its start, a few times.
+ */
+typedef int my_verb(struct my_session *s, void *arg, struct error *err);
+int my_transact(struct my_session *s, my_verb *fn, void *arg, struct error *err);
+
+/* Connects now. ERR_CONFIG: what the operator must change. */
+int my_connect(struct my_session *s, struct error *err);
+void my_disconnect(struct my_session *s);
+
 /* The server's clock as usec_t. SYSDATE(), since NOW() is when the statement began, not when it got its lock. */
 #define MY_NOW "CAST(UNIX_TIMESTAMP(SYSDATE(6))*1000000 AS SIGNED)"
 /* Ids in one IN (…): MariaDB turns lists of a thousand and more into joins. */
@@ -176,12 +181,13 @@ void my_totals_add(struct my_session *s, struct my_batch *b, const struct my_tot
 /* Id of the owner's name, made when new. Not within a transaction. */
 int my_owner(struct my_session *s, const char *owner, int64_t *ret, struct error *err);
 
-#define MY_SCHEDULER "SELECT " SQL_SCHEDULER_COLUMNS " FROM herald_scheduler WHERE one=1"
+#define MY_SCHEDULER_ROW " WHERE one=1"
+#define MY_SCHEDULER "SELECT " SQL_SCHEDULER_COLUMNS " FROM herald_scheduler" MY_SCHEDULER_ROW
 /* ERR_NOT_FOUND before store_scheduler_init(). */
 int my_scheduler_row(const struct my_batch *b, size_t reply, struct scheduler_row *ret,
                      struct error *err);
-/* how: "UPDATE", "INSERT INTO" or "REPLACE INTO" */
-void my_scheduler_write(struct my_batch *b, const char *how, const struct scheduler_row *row);
+/* how: "UPDATE", "INSERT INTO" or "REPLACE INTO"; where: MY_SCHEDULER_ROW for an UPDATE, else "". */
+void my_scheduler_write(struct my_batch *b, const char *how, const struct scheduler_row *row, const char *where);
 
 /* Runs that a transaction has to do with. */
 struct my_runs {

@@ -1,5 +1,5 @@
 /*
- * Connections, batches of statements and transactions of the MySQL driver. Also the one place that knows
+ * Connections of the MySQL driver, the running of batches and transactions. Also the one place that knows
  * what the error numbers of servers and library mean.
  */
 #include <errmsg.h>
@@ -354,58 +354,6 @@ int my_run_anew(struct my_session *s, struct my_batch *b, struct error *err)
 
 /* --- batches ---------------------------------------------------------------------------------------------- */
 
-struct buf *my_begin(struct my_batch *b)
-{
-	if (b->n++)
-		buf_addch(&b->sql, ';');
-	return &b->sql;
-}
-
-size_t my_add(struct my_batch *b, const char *sql)
-{
-	buf_addstr(my_begin(b), sql);
-	return b->n - 1;
-}
-
-void my_start(struct my_batch *b)
-{
-	my_add(b, "START TRANSACTION");
-	my_add(b, "SAVEPOINT herald");
-	b->starts = true;
-}
-
-void my_commit(struct my_batch *b)
-{
-	my_add(b, "RELEASE SAVEPOINT herald");
-	my_add(b, "COMMIT");
-	b->commits = true;
-}
-
-static void free_replies(struct my_batch *b)
-{
-	size_t i;
-
-	for (i = 0; i < b->replied; i++)
-		mysql_free_result(b->replies[i].rows);
-	free(b->replies);
-	b->replies = NULL;
-	b->replied = 0;
-}
-
-void my_batch_clear(struct my_batch *b)
-{
-	free_replies(b);
-	buf_clear(&b->sql);
-	b->n = 0;
-	b->starts = b->commits = false;
-}
-
-void my_batch_release(struct my_batch *b)
-{
-	free_replies(b);
-	buf_release(&b->sql);
-}
-
 static int read_reply(struct my_session *s, struct my_batch *b, size_t total, bool *ret_more)
 {
 	struct my_reply r = {.rows = NULL};
@@ -430,7 +378,7 @@ int my_run(struct my_session *s, struct my_batch *b, struct error *err)
 	const size_t total = b->n + alone;
 	bool more = true;
 
-	free_replies(b);
+	my_batch_forget(b);
 	s->again = !s->handle;
 	if (!s->handle) /* a verb that took its transaction back to begin anew has found it cut */
 		return error_set(err, ERR_TRANSIENT, "the connection to the database was lost");
@@ -453,33 +401,6 @@ int my_run(struct my_session *s, struct my_batch *b, struct error *err)
 		                 "the database answered %zu of %zu statements", b->replied, total);
 	s->inside = (s->inside || b->starts) && !b->commits;
 	return OK;
-}
-
-bool my_row(const struct my_batch *b, size_t reply, struct my_row *ret)
-{
-	MYSQL_RES *rows = b->replies[reply].rows;
-
-	ret->values = mysql_fetch_row(rows);
-	ret->lengths = ret->values ? mysql_fetch_lengths(rows) : NULL;
-	return ret->values != NULL;
-}
-
-const char *my_text(const struct my_row *r, unsigned col, struct arena *arena)
-{
-	return r->values[col] ? arena_strndup(arena, r->values[col], r->lengths[col]) : NULL;
-}
-
-void my_quote(struct my_session *s, struct buf *sql, const char *text, size_t len)
-{
-	if (!text) {
-		buf_addlit(sql, "NULL");
-		return;
-	}
-	buf_reserve(sql, 2 * len + 3);
-	sql->data[sql->len++] = '\'';
-	sql->len += mysql_real_escape_string(s->handle, sql->data + sql->len, text, len);
-	sql->data[sql->len++] = '\'';
-	sql->data[sql->len] = '\0';
 }
 
 /* --- transactions ----------------------------------------------------------------------------------------- */

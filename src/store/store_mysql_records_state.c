@@ -149,7 +149,7 @@ static int write_state(struct my_session *s, void *arg, struct error *err)
 	int rc;
 
 	my_start(&q);
-	my_scheduler_write(&q, "REPLACE INTO", &row);
+	my_scheduler_write(&q, "REPLACE INTO", &row, "");
 	buf_addf(my_begin(&q), "UPDATE herald_streak SET all_failed=%u WHERE one=1",
 	         state->s.all_failed_in_a_row);
 	sum = my_add(&q, "SELECT COALESCE(SUM(delivered),0) FROM herald_totals FOR UPDATE");

@@ -3,51 +3,6 @@
 #include "store_mysql.h"
 #include "text.h"
 
-static int rows_next(struct sql_rows *sql, struct error *err)
-{
-	struct my_rows *rows = container_of(sql, struct my_rows, sql);
-
-	(void)err;
-	return my_row(rows->b, rows->reply, &rows->row);
-}
-
-static int64_t rows_integer(const struct sql_rows *sql, int col)
-{
-	return my_int(&container_of(sql, const struct my_rows, sql)->row, (unsigned)col);
-}
-
-static double rows_real(const struct sql_rows *sql, int col)
-{
-	const char *value = container_of(sql, const struct my_rows, sql)->row.values[col];
-
-	return value ? strtod(value, NULL) : 0;
-}
-
-static const char *rows_text(const struct sql_rows *sql, int col, struct arena *arena)
-{
-	return my_text(&container_of(sql, const struct my_rows, sql)->row, (unsigned)col, arena);
-}
-
-struct my_rows my_rows(const struct my_batch *b, size_t reply)
-{
-	return (struct my_rows){
-		.sql = {.next = rows_next, .integer = rows_integer, .real = rows_real, .text = rows_text},
-		.b = b,
-		.reply = reply,
-	};
-}
-
-void my_numbers(struct buf *sql, const int64_t *numbers, size_t n)
-{
-	size_t i;
-
-	for (i = 0; i < n; i++) {
-		if (i)
-			buf_addch(sql, ',');
-		buf_addi64(sql, numbers[i]);
-	}
-}
-
 void my_totals_add(struct my_session *s, struct my_batch *b, const struct my_totals *t)
 {
 	static const char *const columns[ROW_STATE_COUNT] = {
@@ -105,18 +60,18 @@ int my_scheduler_row(const struct my_batch *b, size_t reply, struct scheduler_ro
 	return sql_scheduler(&rows.sql, ret, err);
 }
 
-void my_scheduler_write(struct my_batch *b, const char *how, const struct scheduler_row *row)
+void my_scheduler_write(struct my_batch *b, const char *how, const struct scheduler_row *row, const char *where)
 {
 	const struct pacing *p = &row->s.pacing;
 
 	buf_addf(my_begin(b),
 	         "%s herald_scheduler SET one=1,running=%d,beat_interval=%lld,batch=%u,beat_at=%lld,"
 	         "epoch=%lld,remaining=%u,failure_rate=%.17g,last_alert_at=%lld,config_interval=%lld,"
-	         "config_batch=%u,not_before=%lld,job=%lld",
+	         "config_batch=%u,not_before=%lld,job=%lld%s",
 	         how, p->running, (long long)p->interval, p->batch, (long long)p->beat_at,
 	         (long long)p->epoch, p->left, row->s.failure_rate, (long long)row->s.last_alert_at,
 	         (long long)row->config_interval, row->config_batch, (long long)p->not_before,
-	         (long long)row->job);
+	         (long long)row->job, where);
 }
 
 /* --- runs ------------------------------------------------------------------------------------------------- */

@@ -234,7 +234,7 @@ static int steer(struct my_session *s, void *arg, struct error *err)
 		st->row.s.now = my_int(&now, 0);
 	steering_apply(st);
 	my_batch_clear(&q);
-	my_scheduler_write(&q, fresh ? "INSERT INTO" : "UPDATE", &st->row);
+	my_scheduler_write(&q, fresh ? "INSERT INTO" : "UPDATE", &st->row, fresh ? "" : MY_SCHEDULER_ROW);
 	write_job(s, &q, &st->row);
 	figures = my_add(&q, figures_query);
 	my_commit(&q);

@@ -91,7 +91,8 @@ struct pg_table {
 	size_t numbers_n, texts_n; /* columns */
 	size_t n, cap;             /* rows */
 	int64_t *numbers;
-	const char **texts; /* stay the caller's */
+	const char **texts;    /* stay the caller's */
+	const size_t *longest; /* how much of them is sent, by column, as text_stored(); NULL: all */
 };
 void pg_table_row(struct pg_table *t, const int64_t *numbers, const char *const *texts);
 void pg_add_table(struct pg_args *a, const struct pg_table *t); /* which has at least one row */

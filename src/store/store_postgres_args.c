@@ -5,6 +5,7 @@
 
 #include "alloc.h"
 #include "store_postgres.h"
+#include "text.h"
 
 #define OID_INT8 20
 #define OID_TEXT 25
@@ -130,7 +131,7 @@ void pg_add_table(struct pg_args *a, const struct pg_table *t)
 		for (row = 0; row < t->n; row++) {
 			const char *text = t->texts[row * t->texts_n + col];
 
-			pg_item_text(a, text, text ? strlen(text) : 0);
+			pg_item_text(a, text, text_stored(text, t->longest ? t->longest[col] : INT32_MAX));
 		}
 	}
 }

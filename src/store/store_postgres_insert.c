@@ -181,29 +181,17 @@ static void copy_ids(struct inserter *in)
 
 static void add_rows(struct pg_args *a, const struct inserter *in)
 {
-	size_t n = in->fresh_n, i;
-	const char *s;
+	struct pg_table rows cleanup(pg_table_release) = {.numbers_n = 1, .texts_n = 4};
+	const struct message_draft *d;
+	size_t i;
 
-	pg_add_i64(a, (int64_t)n);
-	pg_add_i64_array(a, n);
-	for (i = 0; i < n; i++)
-		pg_item_i64(a, in->fresh[i]->send_at);
-	pg_add_text_array(a, n);
-	for (i = 0; i < n; i++)
-		pg_item_text(a, in->fresh[i]->phone, strlen(in->fresh[i]->phone));
-	pg_add_text_array(a, n);
-	for (i = 0; i < n; i++)
-		pg_item_text(a, in->fresh[i]->content, strlen(in->fresh[i]->content));
-	pg_add_text_array(a, n);
-	for (i = 0; i < n; i++) {
-		s = in->fresh[i]->idempotency_key;
-		pg_item_text(a, s, s ? strlen(s) : 0);
+	for (i = 0; i < in->fresh_n; i++) {
+		d = in->fresh[i];
+		pg_table_row(&rows, &d->send_at,
+		             (const char *const[]){d->phone, d->content, d->idempotency_key, d->metadata});
 	}
-	pg_add_text_array(a, n);
-	for (i = 0; i < n; i++) {
-		s = in->fresh[i]->metadata;
-		pg_item_text(a, s, s ? strlen(s) : 0);
-	}
+	pg_add_i64(a, (int64_t)in->fresh_n);
+	pg_add_table(a, &rows);
 }
 
 /* due_at is never before now: greatest(send_at, now). The clock of creation may be ahead of now, if that

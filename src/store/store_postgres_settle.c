@@ -28,40 +28,12 @@ struct entry {
 	int64_t fence, owner, run;
 };
 
-static int64_t seq_of(const struct settlement *s)
-{
-	return attempt_seq(s->fence, s->verdict);
-}
-
-static void add_i64s(struct pg_args *a, const struct entry *e, size_t n, int64_t (*value)(const struct entry *))
-{
-	size_t i;
-
-	pg_add_i64_array(a, n);
-	for (i = 0; i < n; i++)
-		pg_item_i64(a, value(&e[i]));
-}
-
-/* What is sent of an entry. */
-static int64_t value_id(const struct entry *e) { return e->s->id; }
-static int64_t value_fence(const struct entry *e) { return e->s->fence; }
-static int64_t value_seq(const struct entry *e) { return seq_of(e->s); }
-static int64_t value_verdict(const struct entry *e) { return e->s->verdict; }
-static int64_t value_state(const struct entry *e) { return settlement_state(e->s, !e->run); }
-static int64_t value_retry_in(const struct entry *e) { return e->s->retry_in; }
-static int64_t value_run(const struct entry *e) { return e->s->run; }
-static int64_t value_attempt(const struct entry *e) { return e->s->attempt; }
-static int64_t value_http(const struct entry *e) { return e->s->http_status; }
-static int64_t value_started(const struct entry *e) { return e->s->started_at; }
-static int64_t value_duration(const struct entry *e) { return e->s->duration; }
-static int64_t value_owner(const struct entry *e) { return e->fence == e->s->fence ? e->owner : 0; }
-
-/* The columns of a settlement that both statements below unnest; the first is $1. */
+/* The columns of a settlement that the statements below unnest; the first is $1. */
 #define SETTLEMENT                                                                                 \
 	"unnest($1::bigint[],$2::bigint[],$3::bigint[],$4::bigint[],$5::bigint[],$6::bigint[],"    \
-	"$7::bigint[],$8::bigint[],$9::bigint[],$10::bigint[],$11::bigint[],$12::text[],"          \
-	"$13::text[],$14::bigint[]) WITH ORDINALITY AS d(id,fence,seq,verdict,next,retry_in,run,"  \
-	"attempt,http_status,started_at,duration,message_id,error,owner,n)"
+	"$7::bigint[],$8::bigint[],$9::bigint[],$10::bigint[],$11::bigint[],$12::bigint[],"        \
+	"$13::text[],$14::text[]) WITH ORDINALITY AS d(" SQL_ATTEMPT_NUMBERS                       \
+	",fence,next,retry_in,owner,message_id,error,n)"
 /* What a settlement does to a row: 1 is VERDICT_RETRY, 4 VERDICT_RELEASE. */
 #define CHANGES                                                                                    \
 	"state=d.next,state_at=CASE d.verdict WHEN 1 THEN d.now+d.retry_in"                        \
@@ -70,39 +42,29 @@ static int64_t value_owner(const struct entry *e) { return e->fence == e->s->fen
 	"updated_at=d.now,said=CASE d.verdict WHEN 4 THEN m.said ELSE d.seq END,"                  \
 	"lost=CASE d.verdict WHEN 4 THEN m.lost ELSE 0 END,"                                       \
 	"attempts=m.attempts-(d.verdict=4)::int"
-#define ATTEMPTS                                                                                   \
-	"INSERT INTO herald_attempts(message,seq,attempt,run,owner,verdict,http_status,"           \
-	"started_at,duration,message_id,error)"
-#define ATTEMPT_COLUMNS                                                                            \
-	"id,seq,attempt,run,owner,verdict,http_status,started_at,duration,message_id,error"
+#define ATTEMPT_COLUMNS SQL_ATTEMPT_NUMBERS ",owner,message_id,error"
+#define ATTEMPTS "INSERT INTO herald_attempts(" ATTEMPT_COLUMNS ") SELECT " ATTEMPT_COLUMNS
 
-static void add_texts(struct pg_args *a, const struct entry *e, size_t n, bool ids)
+static void add_settlements(struct pg_args *args, const struct entry *e, size_t n)
 {
-	const char *text;
+	static const size_t longest[] = {MESSAGE_PROVIDER_ID_MAX, MESSAGE_ERROR_MAX};
+	struct pg_table rows cleanup(pg_table_release) = {
+		.numbers_n = SQL_ATTEMPT_NUMBERS_N + 4, .texts_n = 2, .longest = longest};
+	int64_t numbers[SQL_ATTEMPT_NUMBERS_N + 4];
 	size_t i;
 
-	pg_add_text_array(a, n);
 	for (i = 0; i < n; i++) {
-		text = (e[i].s->verdict == VERDICT_SENT) == ids
-		               ? ids ? e[i].s->message_id : e[i].s->error
-		               : NULL;
-		pg_item_text(a, text,
-		             text_stored(text, ids ? MESSAGE_PROVIDER_ID_MAX : MESSAGE_ERROR_MAX));
+		const struct settlement *s = e[i].s;
+		const struct sql_attempt a = sql_attempt_settled(s, e[i].fence == s->fence ? e[i].owner : 0);
+
+		sql_attempt_numbers(&a, numbers);
+		numbers[SQL_ATTEMPT_NUMBERS_N] = s->fence;
+		numbers[SQL_ATTEMPT_NUMBERS_N + 1] = settlement_state(s, !e[i].run);
+		numbers[SQL_ATTEMPT_NUMBERS_N + 2] = s->retry_in;
+		numbers[SQL_ATTEMPT_NUMBERS_N + 3] = a.owner;
+		pg_table_row(&rows, numbers, (const char *const[]){a.message_id, a.error});
 	}
-}
-
-static void add_settlements(struct pg_args *a, const struct entry *e, size_t n)
-{
-	static int64_t (*const columns[])(const struct entry *) = {
-		value_id,  value_fence,   value_seq,  value_verdict, value_state,   value_retry_in,
-		value_run, value_attempt, value_http, value_started, value_duration};
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(columns); i++)
-		add_i64s(a, e, n, columns[i]);
-	add_texts(a, e, n, true);
-	add_texts(a, e, n, false);
-	add_i64s(a, e, n, value_owner);
+	pg_add_table(args, &rows);
 }
 
 static void note_applied(struct settler *se, const struct entry *e, int from, int64_t run, usec_t now)
@@ -127,10 +89,10 @@ static int settle_held(struct pg_session *s, struct settler *se, const struct en
 		"WITH t AS MATERIALIZED (SELECT " PG_NOW " AS now),"
 		" d AS (SELECT * FROM t," SETTLEMENT "),"
 		" u AS (UPDATE herald_messages m SET " CHANGES " FROM d"
-		" WHERE m.id=d.id AND m.state+0=1 AND m.fence=d.fence"
-		" RETURNING d.n,m.run AS held_for,d.now,m.id,d.seq,d.attempt,d.run,m.owner,d.verdict,"
+		" WHERE m.id=d.message AND m.state+0=1 AND m.fence=d.fence"
+		" RETURNING d.n,m.run AS held_for,d.now,d.message,d.seq,d.attempt,d.run,m.owner,d.verdict,"
 		"d.http_status,d.started_at,d.duration,d.message_id,d.error),"
-		" a AS (" ATTEMPTS " SELECT " ATTEMPT_COLUMNS " FROM u WHERE verdict<>4"
+		" a AS (" ATTEMPTS " FROM u WHERE verdict<>4"
 		" ON CONFLICT DO NOTHING)"
 		" SELECT n,held_for,now FROM u";
 	struct pg_args args cleanup(pg_args_release) = PG_ARGS_INIT;
@@ -173,15 +135,17 @@ static int lock_rows(struct pg_session *s, struct entry *e, size_t n, usec_t *re
 		{.sql = "SELECT " PG_NOW},
 	};
 	const PGresult *res;
-	size_t at = 0;
+	size_t at;
 	int rc, i;
 
-	add_i64s(&args, e, n, value_id);
+	pg_add_i64_array(&args, n);
+	for (at = 0; at < n; at++)
+		pg_item_i64(&args, e[at].s->id);
 	rc = pg_run(s, calls, ARRAY_SIZE(calls), err);
 	if (rc)
 		return rc;
 	res = calls[0].res;
-	for (i = 0; i < PQntuples(res); i++, at++) {
+	for (i = 0, at = 0; i < PQntuples(res); i++, at++) {
 		while (e[at].s->id != pg_i64(res, i, 0))
 			at++;
 		e[at].there = true;
@@ -232,15 +196,14 @@ static int settle_judged(struct pg_session *s, struct settler *se, struct entry 
 		pg_add_i64(&rows, now);
 		calls[calls_n++] = (struct pg_call){
 			.sql = "WITH d AS (SELECT *,$15::bigint AS now FROM " SETTLEMENT ")"
-			       " UPDATE herald_messages m SET " CHANGES " FROM d WHERE m.id=d.id",
+			       " UPDATE herald_messages m SET " CHANGES " FROM d WHERE m.id=d.message",
 			.args = &rows};
 	}
 	picked = pick(some, e, n, false);
 	if (picked) {
 		add_settlements(&records, some, picked);
 		calls[calls_n++] = (struct pg_call){
-			.sql = ATTEMPTS " SELECT " ATTEMPT_COLUMNS " FROM " SETTLEMENT
-			                " WHERE verdict<>4 ON CONFLICT DO NOTHING",
+			.sql = ATTEMPTS " FROM " SETTLEMENT " WHERE verdict<>4 ON CONFLICT DO NOTHING",
 			.args = &records};
 	}
 	free(some);

@@ -69,6 +69,12 @@ static inline int sq_run(struct sq_conn *c, sqlite3_stmt *st, struct error *err)
 	return code ? sq_error(c, code, "write", err) : OK;
 }
 
+/* The same for the statement of that text, whose parameters are all numbers: those behind it, in order. */
+#define sq_change(c, err, sql, ...)                                                                \
+	sq_change_by((c), (sql), (const int64_t[]){__VA_ARGS__},                                   \
+	             sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t), (err))
+int sq_change_by(struct sq_conn *c, const char *sql, const int64_t *numbers, size_t n, struct error *err);
+
 /* 1: a row is there; 0: none is left; else an error. */
 static inline int sq_row(struct sq_conn *c, sqlite3_stmt *st, struct error *err)
 {

@@ -125,26 +125,14 @@ static int take(struct claimer *cl, int64_t run, struct error *err)
 /* Puts the beat's new state in place of the one looked at; false in *ret: somebody else was first. */
 static int swap_pacing(struct claimer *cl, const struct pacing *next, bool *ret, struct error *err)
 {
-	sqlite3_stmt *st = sq_stmt(cl->c,
-	                           "UPDATE herald_scheduler SET beat_at=?1,epoch=?2,remaining=?3"
-	                           " WHERE epoch=?4 AND remaining=?5 AND beat_at=?6 AND running=?7"
-	                           " AND interval=?8 AND batch=?9",
-	                           err);
 	const struct pacing *p = &cl->seen;
-	int rc;
+	int rc = sq_change(cl->c, err,
+	                   "UPDATE herald_scheduler SET beat_at=?1,epoch=?2,remaining=?3"
+	                   " WHERE epoch=?4 AND remaining=?5 AND beat_at=?6 AND running=?7"
+	                   " AND interval=?8 AND batch=?9",
+	                   next->beat_at, next->epoch, next->left, p->epoch, p->left, p->beat_at, p->running,
+	                   p->interval, p->batch);
 
-	if (!st)
-		return err->code;
-	sqlite3_bind_int64(st, 1, next->beat_at);
-	sqlite3_bind_int64(st, 2, next->epoch);
-	sqlite3_bind_int64(st, 3, next->left);
-	sqlite3_bind_int64(st, 4, p->epoch);
-	sqlite3_bind_int64(st, 5, p->left);
-	sqlite3_bind_int64(st, 6, p->beat_at);
-	sqlite3_bind_int(st, 7, p->running);
-	sqlite3_bind_int64(st, 8, p->interval);
-	sqlite3_bind_int64(st, 9, p->batch);
-	rc = sq_run(cl->c, st, err);
 	if (!rc)
 		*ret = sqlite3_changes(cl->c->handle) == 1;
 	return rc;
@@ -166,11 +154,7 @@ static int open_run(struct claimer *cl, int64_t run, struct error *err)
 	rc = sq_run(cl->c, st, err);
 	if (rc || run % 1000)
 		return rc;
-	st = sq_stmt(cl->c, "DELETE FROM herald_runs WHERE id<=?1", err);
-	if (!st)
-		return err->code;
-	sqlite3_bind_int64(st, 1, run - RUNS_KEPT);
-	return sq_run(cl->c, st, err);
+	return sq_change(cl->c, err, "DELETE FROM herald_runs WHERE id<=?1", run - RUNS_KEPT);
 }
 
 /* The run's record. Opening one closes the one before. */
@@ -179,7 +163,6 @@ static int record_run(struct claimer *cl, const struct pacing *next, struct erro
 	struct claim_batch *b = &cl->batch;
 	const struct run_tally none = {.claimed = 0}, mine = {.claimed = (uint32_t)b->n};
 	struct run_end before = {.run = 0}, this;
-	sqlite3_stmt *st;
 	int rc = OK;
 
 	b->run = next->epoch;
@@ -195,12 +178,8 @@ static int record_run(struct claimer *cl, const struct pacing *next, struct erro
 	b->ended = before.run ? before : this;
 	if (!b->n)
 		return OK;
-	st = sq_stmt(cl->c, "UPDATE herald_runs SET last_id=?2 WHERE id=?1", err);
-	if (!st)
-		return err->code;
-	sqlite3_bind_int64(st, 1, b->run);
-	sqlite3_bind_int64(st, 2, b->items[b->n - 1].id);
-	return sq_run(cl->c, st, err);
+	return sq_change(cl->c, err, "UPDATE herald_runs SET last_id=?2 WHERE id=?1", b->run,
+	                 b->items[b->n - 1].id);
 }
 
 /* Within the write transaction. Leaves the answer WAIT when there is nothing to write; a beat that runs out

@@ -263,6 +263,16 @@ void sq_abandon(struct sq_db *db)
 	end_turn(db);
 }
 
+int sq_change_by(struct sq_conn *c, const char *sql, const int64_t *numbers, size_t n, struct error *err)
+{
+	sqlite3_stmt *st = sq_stmt(c, sql, err);
+
+	if (!st)
+		return err->code;
+	sq_bind_numbers(st, numbers, n);
+	return sq_run(c, st, err);
+}
+
 int sq_reader(struct sq_session *s, struct sq_conn **ret, struct error *err)
 {
 	int rc = s->reader.handle ? OK : sq_open(&s->reader, s->db->path, false, err);

@@ -145,17 +145,10 @@ static int insert_group(struct inserter *in, struct insert_group *g, bool only, 
 
 static int save_totals(struct inserter *in, int64_t before, struct error *err)
 {
-	sqlite3_stmt *st =
-		sq_stmt(in->c,
-	                "UPDATE herald_totals SET last_id=?1,last_created_at=?2,pending=pending+?3", err);
-	int rc;
+	int rc = sq_change(in->c, err,
+	                   "UPDATE herald_totals SET last_id=?1,last_created_at=?2,pending=pending+?3",
+	                   in->last_id, in->created_at, in->last_id - before);
 
-	if (!st)
-		return err->code;
-	sqlite3_bind_int64(st, 1, in->last_id);
-	sqlite3_bind_int64(st, 2, in->created_at);
-	sqlite3_bind_int64(st, 3, in->last_id - before);
-	rc = sq_run(in->c, st, err);
 	return rc ? rc : sq_phones_extend(in->c, in->last_id, err);
 }
 

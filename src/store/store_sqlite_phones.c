@@ -21,26 +21,16 @@ int sq_phones_upto(struct sq_conn *c, int64_t *ret, struct error *err)
 
 int sq_phones_extend(struct sq_conn *c, int64_t last_id, struct error *err)
 {
-	sqlite3_stmt *fill, *mark;
 	int64_t first;
 	int rc = sq_phones_upto(c, &first, err);
 
 	if (rc || last_id - first < SEGMENT)
 		return rc;
-	fill = sq_stmt(c,
+	rc = sq_change(c, err,
 	               "INSERT OR IGNORE INTO herald_phones(segment,phone,id)"
 	               " SELECT ?1,phone,id FROM herald_messages WHERE id>=?1 AND id<=?2 ORDER BY phone,id",
-	               err);
-	mark = sq_stmt(c, "UPDATE herald_totals SET phones_upto=?1", err);
-	if (!fill || !mark)
-		return err->code;
-	sqlite3_bind_int64(fill, 1, first);
-	sqlite3_bind_int64(fill, 2, last_id);
-	rc = sq_run(c, fill, err);
-	if (rc)
-		return rc;
-	sqlite3_bind_int64(mark, 1, last_id + 1);
-	return sq_run(c, mark, err);
+	               first, last_id);
+	return rc ? rc : sq_change(c, err, "UPDATE herald_totals SET phones_upto=?1", last_id + 1);
 }
 
 int sq_phones_add(struct sq_conn *c, int64_t id, const char *phone, struct error *err)

@@ -201,22 +201,15 @@ static int import_message(struct importer *im, struct message_record *r, struct 
 
 static int save_last(struct sq_conn *c, int64_t last_id, usec_t created_at, struct error *err)
 {
-	sqlite3_stmt *st = sq_stmt(c,
-	                           "UPDATE herald_totals SET last_id=max(last_id,?1),"
-	                           "last_created_at=max(last_created_at,?2)",
-	                           err);
-
-	if (!st)
-		return err->code;
-	sqlite3_bind_int64(st, 1, last_id);
-	sqlite3_bind_int64(st, 2, created_at);
-	return sq_run(c, st, err);
+	return sq_change(c, err,
+	                 "UPDATE herald_totals SET last_id=max(last_id,?1),"
+	                 "last_created_at=max(last_created_at,?2)",
+	                 last_id, created_at);
 }
 
 static int import_all(struct sq_conn *c, struct message_record *items, size_t n, struct error *err)
 {
 	struct importer im;
-	sqlite3_stmt *st;
 	size_t i;
 	int rc = importer_init(&im, c, err);
 
@@ -226,11 +219,8 @@ static int import_all(struct sq_conn *c, struct message_record *items, size_t n,
 	    (rc = save_last(c, im.last_id, im.created_at, err)) ||
 	    (rc = sq_phones_extend(c, im.last_id, err)))
 		return rc;
-	st = sq_stmt(c, "UPDATE herald_scheduler SET messages_sent=messages_sent+?1", err);
-	if (!st)
-		return err->code;
-	sqlite3_bind_int64(st, 1, im.totals.by_state[MESSAGE_SENT]);
-	return sq_run(c, st, err);
+	return sq_change(c, err, "UPDATE herald_scheduler SET messages_sent=messages_sent+?1",
+	                 im.totals.by_state[MESSAGE_SENT]);
 }
 
 static int import_messages(void *session, struct message_record *items, size_t n, struct error *err)

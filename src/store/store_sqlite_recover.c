@@ -86,21 +86,12 @@ static int gather(struct recoverer *re, struct error *err)
 static int recover_row(struct recoverer *re, const struct sql_lost *row, struct error *err)
 {
 	const struct sql_attempt attempt = sql_attempt_lost(row, re->r);
-	sqlite3_stmt *st = sq_stmt(re->c,
-	                           "UPDATE herald_messages SET state=?2,state_at=?3,updated_at=?3,"
-	                           "due_at=iif(?6,?3,due_at),said=?4,lost=?5 WHERE id=?1",
-	                           err);
-	int rc;
+	int rc = sq_change(re->c, err,
+	                   "UPDATE herald_messages SET state=?2,state_at=?3,updated_at=?3,"
+	                   "due_at=iif(?6,?3,due_at),said=?4,lost=?5 WHERE id=?1",
+	                   row->id, row->state, re->now, attempt.seq, row->lost,
+	                   row_status(row->state) == MESSAGE_PENDING);
 
-	if (!st)
-		return err->code;
-	sqlite3_bind_int64(st, 1, row->id);
-	sqlite3_bind_int(st, 2, row->state);
-	sqlite3_bind_int64(st, 3, re->now);
-	sqlite3_bind_int64(st, 4, attempt.seq);
-	sqlite3_bind_int(st, 5, row->lost);
-	sqlite3_bind_int(st, 6, row_status(row->state) == MESSAGE_PENDING);
-	rc = sq_run(re->c, st, err);
 	if (rc)
 		return rc;
 	recovered_count(&re->result, re->totals.by_state, row->state);

@@ -34,19 +34,12 @@ struct sq_rows sq_rows(struct sq_conn *c, sqlite3_stmt *st)
 
 int sq_totals_add(struct sq_conn *c, const struct sq_totals *t, struct error *err)
 {
-	sqlite3_stmt *st = sq_stmt(c,
-	                           "UPDATE herald_totals SET pending=pending+?1,sending=sending+?2,"
-	                           "sent=sent+?3,failed=failed+?4,cancelled=cancelled+?5,"
-	                           "unknown=unknown+?6,retrying=retrying+?7,"
-	                           "invalid=invalid+?8",
-	                           err);
-	int i;
-
-	if (!st)
-		return err->code;
-	for (i = 0; i < ROW_STATE_COUNT; i++)
-		sqlite3_bind_int64(st, i + 1, t->by_state[i]);
-	return sq_run(c, st, err);
+	return sq_change_by(c,
+	                    "UPDATE herald_totals SET pending=pending+?1,sending=sending+?2,"
+	                    "sent=sent+?3,failed=failed+?4,cancelled=cancelled+?5,"
+	                    "unknown=unknown+?6,retrying=retrying+?7,"
+	                    "invalid=invalid+?8",
+	                    t->by_state, ROW_STATE_COUNT, err);
 }
 
 int sq_owner_find(struct sq_conn *c, const char *owner, int64_t *ret, struct error *err)
@@ -132,31 +125,18 @@ int sq_scheduler_write(struct sq_conn *c, const struct scheduler_row *row, struc
 static int finish_run(struct sq_conn *c, int64_t run, const struct run_tally *t, struct run_end *ret,
                       struct error *err)
 {
-	sqlite3_stmt *st = sq_stmt(c, "UPDATE herald_runs SET finished=1 WHERE id=?1", err);
 	struct scheduler_row row;
-	int rc;
+	int rc = sq_change(c, err, "UPDATE herald_runs SET finished=1 WHERE id=?1", run);
 
-	if (!st)
-		return err->code;
-	sqlite3_bind_int64(st, 1, run);
-	if ((rc = sq_run(c, st, err)) || (rc = sq_scheduler_read(c, &row, err)))
+	if (rc || (rc = sq_scheduler_read(c, &row, err)))
 		return rc;
 	run_end_apply(run, t, &row.s.all_failed_in_a_row, ret);
-	st = sq_stmt(c, "UPDATE herald_scheduler SET all_failed=?1", err);
-	if (!st)
-		return err->code;
-	sqlite3_bind_int64(st, 1, row.s.all_failed_in_a_row);
-	return sq_run(c, st, err);
+	return sq_change(c, err, "UPDATE herald_scheduler SET all_failed=?1", row.s.all_failed_in_a_row);
 }
 
 int sq_run_add(struct sq_conn *c, int64_t run, const struct run_tally *add, bool close,
                struct run_end *ret, struct error *err)
 {
-	sqlite3_stmt *st = sq_stmt(c,
-	                           "UPDATE herald_runs SET claimed=claimed+?2,sent=sent+?3,"
-	                           "failed=failed+?4,retried=retried+?5,lost=lost+?6,"
-	                           "closed=closed OR ?7 WHERE id=?1",
-	                           err);
 	sqlite3_stmt *get cleanup(sq_reset) =
 		sq_stmt(c,
 	                "SELECT claimed,sent,failed,retried,lost,closed,finished"
@@ -166,16 +146,13 @@ int sq_run_add(struct sq_conn *c, int64_t run, const struct run_tally *add, bool
 	int rc;
 
 	*ret = (struct run_end){.run = 0};
-	if (!st || !get)
+	if (!get)
 		return err->code;
-	sqlite3_bind_int64(st, 1, run);
-	sqlite3_bind_int64(st, 2, (int32_t)add->claimed);
-	sqlite3_bind_int64(st, 3, add->sent);
-	sqlite3_bind_int64(st, 4, add->failed);
-	sqlite3_bind_int64(st, 5, add->retried);
-	sqlite3_bind_int64(st, 6, add->lost);
-	sqlite3_bind_int(st, 7, close);
-	rc = sq_run(c, st, err);
+	rc = sq_change(c, err,
+	               "UPDATE herald_runs SET claimed=claimed+?2,sent=sent+?3,"
+	               "failed=failed+?4,retried=retried+?5,lost=lost+?6,"
+	               "closed=closed OR ?7 WHERE id=?1",
+	               run, (int32_t)add->claimed, add->sent, add->failed, add->retried, add->lost, close);
 	if (rc)
 		return rc;
 

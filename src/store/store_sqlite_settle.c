@@ -92,7 +92,6 @@ static int settle_one(struct settler *se, struct settlement *s, struct error *er
 static int settle_all(struct settler *se, struct settlement *s, size_t n, struct settle_result *ret,
                       struct error *err)
 {
-	sqlite3_stmt *st;
 	size_t i;
 	int rc = OK;
 
@@ -105,11 +104,7 @@ static int settle_all(struct settler *se, struct settlement *s, size_t n, struct
 	ret->applied = se->applied;
 	if (rc || !se->sent)
 		return rc;
-	st = sq_stmt(se->c, "UPDATE herald_scheduler SET messages_sent=messages_sent+?1", err);
-	if (!st)
-		return err->code;
-	sqlite3_bind_int64(st, 1, se->sent);
-	return sq_run(se->c, st, err);
+	return sq_change(se->c, err, "UPDATE herald_scheduler SET messages_sent=messages_sent+?1", se->sent);
 }
 
 int sq_settle(void *session, struct settlement *s, size_t n, struct settle_result *ret,

@@ -7,15 +7,8 @@ static int move_row(struct sq_conn *c, int64_t id, const char *sql, int from, in
                     struct error *err)
 {
 	struct sq_totals totals = {.by_state[0] = 0};
-	sqlite3_stmt *st = sq_stmt(c, sql, err);
-	int rc;
+	int rc = sq_change(c, err, sql, id, from, now);
 
-	if (!st)
-		return err->code;
-	sqlite3_bind_int64(st, 1, id);
-	sqlite3_bind_int(st, 2, from);
-	sqlite3_bind_int64(st, 3, now);
-	rc = sq_run(c, st, err);
 	if (rc || !sqlite3_changes(c->handle))
 		return rc;
 	totals.by_state[from]--;
@@ -81,18 +74,11 @@ static int replay_some(struct sq_conn *c, uint32_t limit, usec_t now, uint32_t *
                        struct error *err)
 {
 	struct sq_totals totals = {.by_state[0] = 0};
-	sqlite3_stmt *st = sq_stmt(c,
-	                           REPLAY "WHERE id IN (SELECT id FROM herald_messages WHERE state=?2"
-	                                  " ORDER BY state_at,id LIMIT ?1)",
-	                           err);
-	int n, rc;
+	int n, rc = sq_change(c, err,
+	                      REPLAY "WHERE id IN (SELECT id FROM herald_messages WHERE state=?2"
+	                             " ORDER BY state_at,id LIMIT ?1)",
+	                      limit, MESSAGE_FAILED, now);
 
-	if (!st)
-		return err->code;
-	sqlite3_bind_int64(st, 1, limit);
-	sqlite3_bind_int(st, 2, MESSAGE_FAILED);
-	sqlite3_bind_int64(st, 3, now);
-	rc = sq_run(c, st, err);
 	if (rc)
 		return rc;
 	n = sqlite3_changes(c->handle);
@@ -124,15 +110,9 @@ static int write_row(struct sq_conn *c, const struct scheduler_row *row, struct 
 	sqlite3_stmt *st;
 	int rc = sq_scheduler_write(c, row, err);
 
-	if (!rc && row->job_closed) {
-		st = sq_stmt(c, "UPDATE herald_jobs SET finished_at=?2,last_run=?3 WHERE id=?1", err);
-		if (!st)
-			return err->code;
-		sqlite3_bind_int64(st, 1, row->job_closed);
-		sqlite3_bind_int64(st, 2, row->s.now);
-		sqlite3_bind_int64(st, 3, row->s.pacing.epoch);
-		rc = sq_run(c, st, err);
-	}
+	if (!rc && row->job_closed)
+		rc = sq_change(c, err, "UPDATE herald_jobs SET finished_at=?2,last_run=?3 WHERE id=?1",
+		               row->job_closed, row->s.now, row->s.pacing.epoch);
 	if (rc || !row->job_opened)
 		return rc;
 	st = sq_stmt(c, "INSERT INTO herald_jobs(id,name,started_at,first_run) VALUES(?1,?2,?3,?4)", err);
@@ -145,11 +125,7 @@ static int write_row(struct sq_conn *c, const struct scheduler_row *row, struct 
 	rc = sq_run(c, st, err);
 	if (rc)
 		return rc;
-	st = sq_stmt(c, "DELETE FROM herald_jobs WHERE id<=?1", err);
-	if (!st)
-		return err->code;
-	sqlite3_bind_int64(st, 1, row->job_opened - JOBS_KEPT);
-	return sq_run(c, st, err);
+	return sq_change(c, err, "DELETE FROM herald_jobs WHERE id<=?1", row->job_opened - JOBS_KEPT);
 }
 
 static int steer(struct sq_db *db, struct steering *st, struct error *err)
