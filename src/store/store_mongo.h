@@ -150,6 +150,9 @@ struct mg_attempt {
 };
 void mg_fill_attempt(bson_t *entry, const struct mg_attempt *a);
 void mg_append_attempt(bson_t *update, const struct mg_attempt *a); /* adds {$push: …} */
+int64_t mg_attempt_run(const bson_t *entry);
+/* {$set: {state: pending}, …} for rows that were staged. */
+bson_t *mg_published(void);
 
 /* The beat's document; ERR_NOT_FOUND before store_scheduler_init(). now and messages_sent are left alone. */
 struct mg_beat {

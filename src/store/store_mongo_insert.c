@@ -264,10 +264,20 @@ static int insert_one(struct inserter *in, const struct message_draft *d, struct
 	return give_back_ids(in, err);
 }
 
-static bson_t *my_rows(const struct inserter *in)
+/* Rows of this call's ids, which nobody else is given unless it gives them back. */
+static bson_t *my_ids(const struct inserter *in)
 {
 	return BCON_NEW("_id", "{", "$gt", BCON_INT64(in->last_id), "$lte",
-	                BCON_INT64(in->last_id + in->creates), "}", "batch", BCON_INT64(in->batch));
+	                BCON_INT64(in->last_id + in->creates), "}");
+}
+
+/* Those of them that are not published yet. */
+static bson_t *my_rows(const struct inserter *in)
+{
+	bson_t *rows = my_ids(in);
+
+	BSON_APPEND_INT64(rows, "batch", in->batch);
+	return rows;
 }
 
 /* What is to be created, once each. */
@@ -325,9 +335,7 @@ static int publish(struct inserter *in, struct error *err)
 	for (;;) {
 		staged = my_rows(in);
 		BSON_APPEND_INT32(staged, "state", ROW_STAGED);
-		if (!mg_update(in->s, MG_MESSAGES, true, staged,
-		               BCON_NEW("$set", "{", "state", BCON_INT32(MESSAGE_PENDING), "}"), false,
-		               &changed, &spare))
+		if (!mg_update(in->s, MG_MESSAGES, true, staged, mg_published(), false, &changed, &spare))
 			break;
 		if (clock_mono() > deadline)
 			return OK;
@@ -336,7 +344,7 @@ static int publish(struct inserter *in, struct error *err)
 	if (changed != in->creates) {
 		/* Recovery was at it, too, or an update without an answer. Did it publish them, or abort before our
 		 * record was there (and its own has been cleared away since)? */
-		if (mg_count(in->s, MG_MESSAGES, my_rows(in), &there, &spare))
+		if (mg_count(in->s, MG_MESSAGES, my_ids(in), &there, &spare))
 			return error_set(err, ERR_UNCERTAIN, "whether an insertion counts is not known: %s",
 			                 spare.text);
 		if (there != in->creates)
@@ -461,8 +469,6 @@ int mg_batch_resolve(struct mg_session *s, int64_t batch, bool may_abort, struct
 	}
 	rows = BCON_NEW("state", BCON_INT32(ROW_STAGED), "batch", BCON_INT64(batch));
 	if (committed)
-		return mg_update(s, MG_MESSAGES, true, rows,
-		                 BCON_NEW("$set", "{", "state", BCON_INT32(MESSAGE_PENDING), "}"), false,
-		                 NULL, err);
+		return mg_update(s, MG_MESSAGES, true, rows, mg_published(), false, NULL, err);
 	return mg_delete(s, MG_MESSAGES, rows, err);
 }

@@ -59,7 +59,7 @@ void mg_attempts_read(const bson_t *doc, struct arena *arena, struct attempt_rec
 		items[n++] = (struct attempt_record){
 			.seq = mg_i64(&entry, "seq"),
 			.a = {.attempt = (int)mg_i64(&entry, "attempt"),
-			      .run = mg_i64(&entry, "run"),
+			      .run = mg_attempt_run(&entry),
 			      .verdict = (enum verdict)mg_i64(&entry, "verdict"),
 			      .http_status = (int)mg_i64(&entry, "status"),
 			      .started_at = mg_i64(&entry, "started_at"),

@@ -54,11 +54,14 @@ void mg_message(const bson_t *doc, struct arena *arena, struct message *ret)
 	*ret = m;
 }
 
+/* The run is left out where it is the one that the attempt counts for: that is every attempt but those
+ * that came too late. */
 void mg_fill_attempt(bson_t *entry, const struct mg_attempt *a)
 {
 	BSON_APPEND_INT64(entry, "seq", a->seq);
 	BSON_APPEND_INT32(entry, "attempt", a->attempt);
-	BSON_APPEND_INT64(entry, "run", a->run);
+	if (a->run != a->counts)
+		BSON_APPEND_INT64(entry, "run", a->run);
 	BSON_APPEND_INT32(entry, "verdict", (int)a->verdict);
 	BSON_APPEND_INT32(entry, "status", a->http_status);
 	BSON_APPEND_INT64(entry, "started_at", a->started_at);
@@ -67,6 +70,11 @@ void mg_fill_attempt(bson_t *entry, const struct mg_attempt *a)
 	if (a->counts)
 		BSON_APPEND_INT64(entry, "counts", a->counts);
 	BSON_APPEND_INT64(entry, "token", a->token);
+}
+
+int64_t mg_attempt_run(const bson_t *entry)
+{
+	return mg_i64(entry, bson_has_field(entry, "run") ? "run" : "counts");
 }
 
 void mg_append_attempt(bson_t *update, const struct mg_attempt *a)
@@ -78,6 +86,13 @@ void mg_append_attempt(bson_t *update, const struct mg_attempt *a)
 	mg_fill_attempt(&entry, a);
 	bson_append_document_end(&push, &entry);
 	bson_append_document_end(update, &push);
+}
+
+/* Which insertion they came with is of no more interest. */
+bson_t *mg_published(void)
+{
+	return BCON_NEW("$set", "{", "state", BCON_INT32(MESSAGE_PENDING), "}", "$unset", "{", "batch",
+	                BCON_INT32(1), "}");
 }
 
 /* --- the beat -------------------------------------------------------------------------------------------- */

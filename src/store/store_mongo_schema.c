@@ -11,8 +11,13 @@
  *   owners    who claimed it: the n-th claim, so the one with fence n, is the n-th entry.
  *   tries     its attempts. In the message's own document, since that is what MongoDB changes atomically:
  *             a message cannot be sent without the record of it. `counts` is the run that the outcome
- *             counts for, with an index from which runs are summed up.
- *   token     of the last claim or insertion, to find out what a batch of writes has done.
+ *             counts for, with an index from which runs are summed up; `run` is there only where the
+ *             attempt belongs to another run than it counts for.
+ *   token     of the last claim, release or recovery, to find out what a batch of writes has done. Not
+ *             in settled rows, whose attempts have one.
+ *   batch     the insertion that it came with. Not in rows that were published: see mg_published().
+ *
+ * What says nothing is left out: documents are read, journaled and replicated whole by one server or the other.
  */
 #include "store_mongo.h"
 

@@ -71,9 +71,8 @@ static bson_t *outcome_update(const struct settler *se, size_t i, const struct s
 	BSON_APPEND_INT32(&part, "state", next);
 	BSON_APPEND_INT64(&part, "state_at", at);
 	BSON_APPEND_INT64(&part, "updated_at", se->now);
-	BSON_APPEND_INT64(&part, "token", se->token + (int64_t)i);
-	if (s->verdict != VERDICT_RELEASE)
-		BSON_APPEND_INT32(&part, "lost", 0);
+	if (s->verdict == VERDICT_RELEASE)
+		BSON_APPEND_INT64(&part, "token", se->token + (int64_t)i);
 	if (s->verdict == VERDICT_RETRY)
 		BSON_APPEND_INT64(&part, "due_at", at);
 	if (s->verdict == VERDICT_SENT)
@@ -87,7 +86,10 @@ static bson_t *outcome_update(const struct settler *se, size_t i, const struct s
 		bson_append_document_end(update, &part);
 		return update;
 	}
+	/* The attempt has a token of its own. */
 	BSON_APPEND_DOCUMENT_BEGIN(update, "$unset", &part);
+	BSON_APPEND_INT32(&part, "token", 1);
+	BSON_APPEND_INT32(&part, "lost", 1);
 	if (s->verdict != VERDICT_SENT || !s->message_id)
 		BSON_APPEND_INT32(&part, "message_id", 1);
 	if (s->verdict == VERDICT_SENT || !s->error)

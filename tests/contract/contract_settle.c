@@ -361,8 +361,31 @@ static void test_attempts_are_kept_oldest_first(void **state)
 	assert_string_equal(page.items[1].error, "lease ran out");
 	assert_string_equal(page.items[1].node, "node/boot");
 	assert_int_equal(page.items[2].verdict, VERDICT_SENT);
+	assert_int_equal(page.items[2].run, run2);
 	assert_int_equal(page.items[2].http_status, 202);
 	assert_null(page.items[2].error);
+	attempt_page_release(&page);
+}
+
+/* A success that comes when the next run has claimed the message already counts for that one. */
+static void test_a_late_attempt_names_its_own_run(void **state)
+{
+	struct fixture *f = *state;
+	struct attempt_page page;
+	struct claimed old, m;
+	int64_t run = claimed_one(f, &old), run2;
+
+	pass(MAX_OF(20 * unit(), PACING_CONTINUOUS_RUN));
+	assert_int_equal(recover(f).pending, 1);
+	run2 = claim_n(f, 1, &m);
+	assert_true(run2 > run);
+	assert_true(settle(f, &old, run, VERDICT_SENT));
+	OKAY(store_attempts(f->c, m.id, &page, &f->err));
+	assert_int_equal(page.n, 2);
+	assert_int_equal(page.items[0].verdict, VERDICT_LOST);
+	assert_int_equal(page.items[0].run, run);
+	assert_int_equal(page.items[1].verdict, VERDICT_SENT);
+	assert_int_equal(page.items[1].run, run);
 	attempt_page_release(&page);
 }
 
@@ -442,6 +465,7 @@ const struct CMUnitTest settle_tests[] = {
 	TEST(test_a_message_that_is_not_there),
 	TEST(test_a_batch_of_different_outcomes),
 	TEST(test_attempts_are_kept_oldest_first),
+	TEST(test_a_late_attempt_names_its_own_run),
 	TEST(test_the_same_report_twice_is_one_attempt),
 	TEST(test_long_texts_are_cut_at_a_code_point),
 	TEST(test_verdicts_that_are_not_outcomes_are_refused),
