@@ -84,6 +84,9 @@ char *profile_messages_url(const struct profile *p, const struct config *cfg)
 		serves |= p->listeners[i].workers;
 	if (!host || !serves || (path && path[1]))
 		return xstrdup(cfg->messages_url);
+	/* Nobody has said where it is: on this machine, at the port that both processes are told. */
+	if (text_starts_with(cfg->origin[CONFIG_messages_url], "profile ") && cfg->server_port)
+		return xasprintf("http://127.0.0.1:%d" PROFILE_WORKER_PATH, (int)cfg->server_port);
 	return xasprintf("%.*s" PROFILE_WORKER_PATH,
 	                 (int)(path ? path - cfg->messages_url : (ptrdiff_t)strlen(cfg->messages_url)),
 	                 cfg->messages_url);

@@ -107,7 +107,8 @@ size_t profile_listen(const struct profile *p, const struct config *cfg,
                       struct http_listener ret[PROFILE_LISTENERS_MAX]);
 
 /* MESSAGES_URL, made complete: one without a path, in a profile whose first service serves workers, means that
- * service's PROFILE_WORKER_PATH. p may be NULL. The caller frees. */
+ * service's PROFILE_WORKER_PATH; one that is the profile's default has the port of SERVER_PORT. p may be NULL. The
+ * caller frees. */
 char *profile_messages_url(const struct profile *p, const struct config *cfg) __attribute__((returns_nonnull));
 
 /* Whether its routes are open to everybody with this configuration. */

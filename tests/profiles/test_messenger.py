@@ -91,6 +91,19 @@ def test_two_processes_without_a_key_or_a_database_for_the_second(services):
     assert api.api.get("/job-scheduler/messenger/start", key=None).status == 404
 
 
+def test_other_ports_are_enough(services):
+    """Of the same file for both, as of the original: neither is told where the other is."""
+    api, job, sink = services()
+    for one, url in ((api, "SCHEDULER_URL"), (job, "MESSAGES_URL")):
+        one.stop()
+        del one.env[url]
+    api.start()
+    job.start()
+    fill(api, 1)
+    assert get(api, "/api/messenger/messenger-job-toggle?command=start")["data"] == "succeeded"
+    eventually(lambda: sink.contents() == ["message 1"])
+
+
 def test_without_the_other_service(services):
     api, job, _ = services()
     job.stop()
