@@ -11,8 +11,9 @@ import servers
 
 UUIDS = [str(uuid.UUID(int=(0xfeed << 112) + (n * 7919 % 1000) * 2**60 + n)) for n in range(1000)]
 
-# Of each: its table, a row of each kind, how a row is added, and what herald makes of it. `original` and what
-# follows are in the order in which they were created.
+# Of each: its table, a row of each kind, how a row is added, and what herald makes of it. `created_at` is in the order of
+# the rows, which is that of their creation. Unless `name` and `id` say otherwise, the table is `messages`, and its
+# first column `id`.
 PROFILES = {
     "auto-sender": {
         "server": "postgres",
@@ -93,10 +94,10 @@ class Original:
         return self.server.sql(text, servers.DATABASE)
 
     def add(self, id, rest):
-        self.sql(f"INSERT INTO messages VALUES ('{id}',{rest})")
+        self.sql(f"INSERT INTO {self.data.get('name', 'messages')} VALUES ('{id}',{rest})")
 
     def contents(self):
-        return self.sql("SELECT * FROM messages ORDER BY id")
+        return self.sql(f"SELECT * FROM {self.data.get('name', 'messages')} ORDER BY {self.data.get('id', 'id')}")
 
     @property
     def url(self):
