@@ -6,7 +6,7 @@
     p.delays = 0.5          # all arrive, but so many seconds after the client has lost the connection
     p.holding = True        # none arrives: to the server, the clients hang in the middle of their transactions,
                             # and do not come back when it throws them out
-    p.dismiss()             # all connections end as those of an idle client do in MySQL: with a last word
+    p.dismiss()             # those that are idle end as in MySQL: with a last word
 
 The first two look the same from herald's side: it cannot know whether the transaction was done.
 """
@@ -123,9 +123,7 @@ class Proxy:
         """Returns how many."""
         with self.lock:
             links = list(self.links)
-        for link in links:
-            link.dismiss()
-        return len(links)
+        return sum(link.dismiss() for link in links)
 
     def close(self):
         self.closing = True
@@ -151,6 +149,7 @@ class Link:
         self.proxy, self.client, self.server = proxy, client, server
         self.spot = proxy.spots_commit() if proxy.spots_commit else lambda data: False
         self.deaf, self.answered_at, self.unread = False, 0.0, 0
+        self.turn, self.asked_at, self.told_at = threading.Lock(), 0.0, 0.0
         with proxy.lock:
             proxy.links.add(self)
         for run in (self.forth, self.back):
@@ -166,10 +165,14 @@ class Link:
             self.proxy.links.discard(self)
 
     def dismiss(self):
-        self.deaf = True  # what the server says of it is no more passed on
-        with contextlib.suppress(OSError):
+        """False: it is not idle."""
+        with self.turn, contextlib.suppress(OSError):
+            if self.told_at <= self.asked_at or time.monotonic() - self.told_at < QUIET:
+                return False
+            self.deaf = True  # what the server says of it is no more passed on
             self.client.sendall(len(FAREWELL).to_bytes(3, "little") + b"\0" + FAREWELL)
-        self.end()
+            self.end()
+        return True
 
     def forth(self):
         with contextlib.suppress(OSError):
@@ -177,7 +180,9 @@ class Link:
                 if self.spot(data) and self.commit(data):
                     break
                 self.unread = 0
-                self.server.sendall(data)
+                with self.turn:
+                    self.asked_at = time.monotonic()
+                    self.server.sendall(data)
         while self.proxy.choked and not self.proxy.closing:
             time.sleep(0.02)  # one that hangs does not hang up
         self.end()
@@ -211,6 +216,7 @@ class Link:
         with contextlib.suppress(OSError):
             while data := self.server.recv(65536):
                 self.unread += len(data)
+                self.told_at = time.monotonic()
                 if self.proxy.chokes_on and self.unread > self.proxy.chokes_on:
                     self.proxy.choked = True
                     return
