@@ -22,7 +22,9 @@
 
 static void session_init(struct my_session *s, struct my_db *db)
 {
-	*s = (struct my_session){.db = db, .slot = (unsigned)(random_u64() % SLOTS)};
+	*s = (struct my_session){.db = db,
+	                         .slot = (unsigned)(random_u64() % SLOTS),
+	                         .id = (int64_t)(random_u64() >> 1)};
 }
 
 static void init_once(void)

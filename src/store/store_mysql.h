@@ -6,8 +6,8 @@
  *
  * Locks are taken in this order by every transaction, so that no two wait for each other:
  *
- *	herald_scheduler, herald_messages (by id, or SKIP LOCKED), herald_runs (by id), herald_streak,
- *	herald_totals
+ *	the session's row of herald_commits, herald_scheduler, herald_messages (by id, or SKIP LOCKED),
+ *	herald_runs (by id), herald_streak, herald_totals
  *
  * What deadlocks remain (unique keys, Galera's certification) end in the transaction being run again.
  */
@@ -53,7 +53,7 @@ struct my_batch {
 	struct buf sql;
 	size_t n;     /* statements */
 	bool starts;  /* the first one is START TRANSACTION */
-	bool commits; /* the last one is COMMIT */
+	size_t commit; /* statements up to and with the COMMIT; 0: it has none */
 	struct my_reply {
 		MYSQL_RES *rows; /* NULL: not a query */
 		uint64_t affected, insert_id;
@@ -66,9 +66,6 @@ struct my_batch {
 struct buf *my_begin(struct my_batch *b);
 /* A whole statement; returns its number. */
 size_t my_add(struct my_batch *b, const char *sql);
-/* The first and the last statement of a transaction, which may take several batches. */
-void my_start(struct my_batch *b);
-void my_commit(struct my_batch *b);
 void my_batch_forget(struct my_batch *b); /* the answers */
 void my_batch_clear(struct my_batch *b);  /* the statements, too */
 void my_batch_release(struct my_batch *b);
@@ -105,7 +102,7 @@ static inline void my_quote_text(struct my_session *s, struct buf *sql, const ch
 /* Appends them, with commas in between. */
 void my_numbers(struct buf *sql, const int64_t *numbers, size_t n);
 
-/* --- store_mysql_conn.c: connections, running batches, transactions --------------------------------------- */
+/* --- store_mysql_conn.c: connections, running batches ----------------------------------------------------- */
 
 struct my_db {
 	struct my_url url;
@@ -116,9 +113,12 @@ struct my_session {
 	struct my_db *db;
 	MYSQL *handle; /* NULL: not connected */
 	size_t host;   /* the one connected to, or to try first */
-	bool proven;   /* this connection has served a whole verb before */
+	bool galera;   /* the server is one of a Galera cluster */
+	int losses;    /* of connections, by the verb that runs */
 	bool again;    /* after the last error the transaction may be run anew */
 	bool inside;   /* of a transaction that takes several batches */
+	int64_t id;     /* by chance; no other session has it */
+	int64_t number; /* of the transaction begun last */
 	size_t packet; /* bytes that a batch should not exceed by much */
 	unsigned slot; /* of herald_totals */
 	/* Until then (clock_mono()) no new attempt to connect is made. */
@@ -129,43 +129,55 @@ struct my_session {
 };
 
 /*
- * Sends the statements and reads all answers. With b->commits, ERR_UNCERTAIN is possible.
+ * Sends the statements and reads all answers. With a COMMIT, ERR_UNCERTAIN is possible.
  *
  * A batch that neither belongs to a transaction nor ends one is a transaction of its own.
  *
  * A Galera server may take a transaction back in favour of one from another server, and in a packet of
  * several statements it does not always say so: those that follow would be carried out by themselves and
  * the COMMIT succeed. So sessions do not commit by themselves, my_start() leaves a savepoint, and
- * my_commit() releases it before the COMMIT, which fails in any other transaction.
+ * my_commit() releases it before the COMMIT, which fails in any other transaction; and as even that leaves a
+ * moment, it looks afterwards whether the commit is there.
  */
 int my_run(struct my_session *s, struct my_batch *b, struct error *err);
-/* After ERR_UNCERTAIN: the same on a new connection, again and again for a few seconds, so that it can be
- * found out what became of the transaction. */
-int my_run_anew(struct my_session *s, struct my_batch *b, struct error *err);
-/* Takes the open transaction back. */
-void my_abandon(struct my_session *s);
-
-/*
- * Runs fn on a live connection; connects before if need be. fn leaves no transaction open when it returns
- * OK; when it fails, it is rolled back, and if the reason was a deadlock, a lock not had in time, a key
- * that somebody else took at the same moment, or a connection that had been cut while idle, it is run
- * again from its start, a few times.
- */
-typedef int my_verb(struct my_session *s, void *arg, struct error *err);
-int my_transact(struct my_session *s, my_verb *fn, void *arg, struct error *err);
 
 /* Connects now. ERR_CONFIG: what the operator must change. */
 int my_connect(struct my_session *s, struct error *err);
 void my_disconnect(struct my_session *s);
+/* Makes sure that there is a connection. ERR_TRANSIENT: it cannot be had; further calls say so at once for
+ * a while. */
+int my_ready(struct my_session *s, struct error *err);
 
 /* The server's clock as usec_t. SYSDATE(), since NOW() is when the statement began, not when it got its lock. */
 #define MY_NOW "CAST(UNIX_TIMESTAMP(SYSDATE(6))*1000000 AS SIGNED)"
 /* Ids in one IN (…): MariaDB turns lists of a thousand and more into joins. */
 #define MY_LIST_MAX 500
 
+/* --- store_mysql_transact.c ------------------------------------------------------------------------------ */
+
+/* Begins a transaction, which may take several batches. */
+void my_start(struct my_session *s, struct my_batch *b);
+/*
+ * Sends the batch, its last one. When the connection is lost meanwhile, finds out on another one what became of
+ * it. OK: it is done; *ret_answered (may be NULL): the batch has its replies. ERR_TRANSIENT: it is not done.
+ * ERR_UNCERTAIN: could not find out.
+ */
+int my_commit(struct my_session *s, struct my_batch *b, bool *ret_answered, struct error *err);
+/* Takes the open transaction back. */
+void my_abandon(struct my_session *s);
+
+/*
+ * Runs fn on a live connection; connects before if need be. fn leaves no transaction open when it returns
+ * OK; when it fails, it is rolled back, and if the reason was a deadlock, a lock not had in time, a key
+ * that somebody else took at the same moment, or the loss of the connection (for the first time), it is
+ * run again from its start, a few times.
+ */
+typedef int my_verb(struct my_session *s, void *arg, struct error *err);
+int my_transact(struct my_session *s, my_verb *fn, void *arg, struct error *err);
+
 /* --- store_mysql_schema.c --------------------------------------------------------------------------------- */
 
-#define MY_SCHEMA 5
+#define MY_SCHEMA 6
 /* Finds the schema's version and, unless read_only, brings it up to MY_SCHEMA. */
 int my_migrate(struct my_session *s, bool read_only, int *ret_found, struct error *err);
 

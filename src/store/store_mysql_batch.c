@@ -15,20 +15,6 @@ size_t my_add(struct my_batch *b, const char *sql)
 	return b->n - 1;
 }
 
-void my_start(struct my_batch *b)
-{
-	my_add(b, "START TRANSACTION");
-	my_add(b, "SAVEPOINT herald");
-	b->starts = true;
-}
-
-void my_commit(struct my_batch *b)
-{
-	my_add(b, "RELEASE SAVEPOINT herald");
-	my_add(b, "COMMIT");
-	b->commits = true;
-}
-
 void my_batch_forget(struct my_batch *b)
 {
 	size_t i;
@@ -45,7 +31,8 @@ void my_batch_clear(struct my_batch *b)
 	my_batch_forget(b);
 	buf_clear(&b->sql);
 	b->n = 0;
-	b->starts = b->commits = false;
+	b->starts = false;
+	b->commit = 0;
 }
 
 void my_batch_release(struct my_batch *b)

@@ -251,38 +251,6 @@ static void open_run(const struct claimer *cl, const struct my_run *run, struct 
 		         (long long)run->id - RUNS_KEPT);
 }
 
-/*
- * Sends the last batch. When the answer to its COMMIT is lost, the rows tell whether it was done: nobody else
- * gives a row this fence together with this owner. The question locks the row, so it waits for a server that
- * is still at it. Without it the messages would be nobody's until their leases end, and in strict mode parked.
- */
-static int commit(struct claimer *cl, struct my_batch *q, bool *ret_answered, struct error *err)
-{
-	struct my_batch ask cleanup(my_batch_release) = MY_BATCH_INIT;
-	const struct claimed *item = cl->batch.items;
-	struct error spare = ERROR_INIT;
-	struct my_row r;
-	int64_t fence;
-	int rc;
-
-	my_commit(q);
-	rc = my_run(cl->s, q, err);
-	*ret_answered = !rc;
-	if (rc != ERR_UNCERTAIN || !cl->batch.n)
-		return rc;
-	buf_addf(my_begin(&ask),
-	         "SELECT fence,owner FROM herald_messages FORCE INDEX(PRIMARY) WHERE id=%lld FOR UPDATE",
-	         (long long)item->id);
-	if (my_run_anew(cl->s, &ask, &spare) || !my_row(&ask, 0, &r))
-		return rc;
-	fence = my_int(&r, 0);
-	if (fence == item->fence && my_int(&r, 1) == cl->owner)
-		return OK;
-	if (fence > item->fence)
-		return rc; /* perhaps ours before it was somebody else's */
-	return error_set(err, ERR_TRANSIENT, "the connection was lost, and with it the claim");
-}
-
 /* The second half of a claim from the beat: the rows are gathered, the beat's next state is known. */
 static int write_claim(struct claimer *cl, const struct pacing *next, struct error *err)
 {
@@ -348,7 +316,7 @@ static int write_claim(struct claimer *cl, const struct pacing *next, struct err
 	write_totals(cl, &q);
 	if (!next->interval && !b->more)
 		left = ask_edges(cl->r, &q, false);
-	rc = commit(cl, &q, &answered, err);
+	rc = my_commit(cl->s, &q, &answered, err);
 	if (rc)
 		return rc;
 	b->next_at = !next->interval && (b->more || !answered)
@@ -410,7 +378,7 @@ static int claim_beside(struct claimer *cl, struct error *err)
 	take(cl, &q, 0);
 	write_totals(cl, &q);
 	left = ask_edges(cl->r, &q, false);
-	rc = commit(cl, &q, &answered, err);
+	rc = my_commit(cl->s, &q, &answered, err);
 	if (!rc)
 		b->next_at = b->more || !answered ? b->now : read_soonest(&left, &q);
 	return rc;
@@ -425,7 +393,7 @@ static int claim_now(struct claimer *cl, struct error *err)
 	size_t scheduler, clock;
 	int rc;
 
-	my_start(&q);
+	my_start(cl->s, &q);
 	/* Both servers know this one; FOR SHARE is MySQL's alone. */
 	scheduler = my_add(&q, cl->shared ? MY_SCHEDULER " LOCK IN SHARE MODE"
 	                                  : MY_SCHEDULER " FOR UPDATE");

@@ -1,6 +1,6 @@
 /*
- * Connections of the MySQL driver, the running of batches and transactions. Also the one place that knows
- * what the error numbers of servers and library mean.
+ * Connections of the MySQL driver and the running of batches. Also the one place that knows what the error
+ * numbers of servers and library mean.
  */
 #include <errmsg.h>
 #include <mysqld_error.h>
@@ -17,12 +17,8 @@
 /* How long a node that hangs in the middle of a transaction may stop all others with its locks. MySQL can
  * only tell idle connections, which MariaDB leaves alone; they are made again when needed. */
 #define HANG_SECONDS 5
-#define TRIES 5
 #define BACKOFF_MIN (50 * USEC_PER_MSEC)
 #define BACKOFF_MAX USEC_PER_SEC
-/* How long to look for what became of a commit: a server that crashed needs a moment to come back. */
-#define RESOLVE_PATIENCE (3 * USEC_PER_SEC)
-#define RESOLVE_PAUSE (50 * USEC_PER_MSEC)
 /* A message's texts, escaped, must fit into one packet. */
 #define PACKET_MIN (1 << 20)
 #define PACKET_WANTED (4 << 20)
@@ -149,7 +145,7 @@ static int fail(struct my_session *s, bool committing, struct error *err)
 		code = ERR_PERMANENT;
 	error_set(err, code, "%s: %s (%u)", uncertain ? "the commit's answer was lost" : "the database",
 	          mysql_error(s->handle), nr);
-	s->again = fate == FATE_AGAIN || (fate == FATE_LOST && !uncertain && s->proven);
+	s->again = fate == FATE_AGAIN || (fate == FATE_LOST && !uncertain && !s->losses++);
 	if (fate == FATE_ELSEWHERE)
 		s->host = (s->host + 1) % s->db->url.hosts_n;
 	else if (fate == FATE_LOST)
@@ -221,7 +217,7 @@ static int setup(struct my_session *s, struct error *err)
 	struct my_batch b cleanup(my_batch_release) = MY_BATCH_INIT;
 	struct my_row row;
 	int64_t packet;
-	size_t q;
+	size_t q, galera;
 	int rc = check_version(s->handle, err);
 
 	if (rc || (rc = check_tls(s, err)))
@@ -236,6 +232,7 @@ static int setup(struct my_session *s, struct error *err)
 	         LOCK_WAIT_SECONDS, ANSWER_SECONDS / 2, 2 * HANG_SECONDS, HANG_SECONDS, 2 * HANG_SECONDS);
 	/* A number, or with later MariaDBs one of several words. */
 	q = my_add(&b, "SELECT @@max_allowed_packet,CAST(@@global.read_only AS CHAR) NOT IN ('0','OFF')");
+	galera = my_add(&b, "SHOW VARIABLES LIKE 'wsrep_on'");
 	rc = my_run(s, &b, err);
 	if (rc)
 		return rc;
@@ -248,6 +245,7 @@ static int setup(struct my_session *s, struct error *err)
 	s->packet = (size_t)MIN_OF(packet, PACKET_WANTED) - PACKET_MIN * 9 / 10;
 	if (my_int(&row, 1) && s->db->url.hosts_n > 1)
 		return error_set(err, ERR_TRANSIENT, "the server is read-only");
+	s->galera = my_row(&b, galera, &row) && !strcmp(row.values[1], "ON");
 	return OK;
 }
 
@@ -287,7 +285,6 @@ int my_connect(struct my_session *s, struct error *err)
 		rc = connect_to(s, &u->hosts[host], &this);
 		if (!rc) {
 			s->host = host;
-			s->proven = false;
 			return OK;
 		}
 		/* Of several reasons the one that somebody must act on. */
@@ -310,7 +307,7 @@ void my_disconnect(struct my_session *s)
 
 /* What needs the operator when herald starts may pass by itself later: a server that comes back empty, a
  * password in the middle of being changed. */
-static int ready(struct my_session *s, struct error *err)
+int my_ready(struct my_session *s, struct error *err)
 {
 	usec_t now;
 	int rc;
@@ -332,24 +329,6 @@ static int ready(struct my_session *s, struct error *err)
 	s->backoff = MIN_OF(MAX_OF(2 * s->backoff, BACKOFF_MIN), BACKOFF_MAX);
 	s->retry_at = clock_mono() + s->backoff / 2 + (usec_t)(random_unit() * (double)s->backoff / 2);
 	return ERR_TRANSIENT;
-}
-
-int my_run_anew(struct my_session *s, struct my_batch *b, struct error *err)
-{
-	const usec_t deadline = clock_mono() + RESOLVE_PATIENCE;
-	int rc;
-
-	for (;;) {
-		rc = s->handle ? OK : my_connect(s, err);
-		if (!rc)
-			rc = my_run(s, b, err);
-		if (!rc || clock_mono() > deadline)
-			break;
-		my_disconnect(s);
-		usleep(RESOLVE_PAUSE);
-	}
-	s->again = false; /* for the caller to say */
-	return rc;
 }
 
 /* --- batches ---------------------------------------------------------------------------------------------- */
@@ -374,7 +353,7 @@ static int read_reply(struct my_session *s, struct my_batch *b, size_t total, bo
 
 int my_run(struct my_session *s, struct my_batch *b, struct error *err)
 {
-	const bool alone = !s->inside && !b->starts && !b->commits;
+	const bool alone = !s->inside && !b->starts && !b->commit;
 	const size_t total = b->n + alone;
 	bool more = true;
 
@@ -391,47 +370,14 @@ int my_run(struct my_session *s, struct my_batch *b, struct error *err)
 	while (more) {
 		if (read_reply(s, b, total, &more) == 0)
 			continue;
-		/* An error of the server's for a statement before the last means that it never
-		 * came to the COMMIT. */
-		return fail(s, b->commits && (of_library(mysql_errno(s->handle)) || b->replied + 1 == total),
+		/* An error of the server's for a statement before the COMMIT means that it never
+		 * came to that. */
+		return fail(s, b->commit && (of_library(mysql_errno(s->handle)) || b->replied + 1 >= b->commit),
 		            err);
 	}
 	if (b->replied < total)
-		return error_set(err, b->commits ? ERR_UNCERTAIN : ERR_TRANSIENT,
+		return error_set(err, b->commit ? ERR_UNCERTAIN : ERR_TRANSIENT,
 		                 "the database answered %zu of %zu statements", b->replied, total);
-	s->inside = (s->inside || b->starts) && !b->commits;
+	s->inside = (s->inside || b->starts) && !b->commit;
 	return OK;
-}
-
-/* --- transactions ----------------------------------------------------------------------------------------- */
-
-void my_abandon(struct my_session *s)
-{
-	s->inside = false;
-	if (s->handle && mysql_rollback(s->handle))
-		my_disconnect(s);
-}
-
-int my_transact(struct my_session *s, my_verb *fn, void *arg, struct error *err)
-{
-	int tries, rc;
-
-	for (tries = 1;; tries++) {
-		s->again = false;
-		rc = ready(s, err);
-		if (rc)
-			return rc;
-		rc = fn(s, arg, err);
-		if (!rc) {
-			s->proven = true;
-			return OK;
-		}
-		my_abandon(s);
-		if (!s->again)
-			return rc;
-		if (tries == TRIES)
-			return err->code = ERR_TRANSIENT;
-		/* Whoever met here shall not meet again. */
-		usleep((useconds_t)(random_unit() * (double)(tries * 2 * USEC_PER_MSEC)));
-	}
 }

@@ -295,35 +295,6 @@ static int insert_packet(struct inserter *in, struct my_batch *q, size_t *at, st
 	return assign_ids(in, from, *at, (int64_t)q->replies[insert].insert_id, err);
 }
 
-static bool is_text(const struct my_row *r, unsigned col, const char *text)
-{
-	return r->values[col] && r->lengths[col] == strlen(text) && !memcmp(r->values[col], text, r->lengths[col]);
-}
-
-/*
- * After a COMMIT without an answer. The question waits for a server that is still at it, since the row is locked
- * until then. That its id is there would not be enough: a server that crashed may give an id again that it had given
- * to what was lost. That the row is not there proves nothing, since another server of a cluster may be behind; so all
- * that is ever learned is that it was done.
- */
-static int look_again(struct inserter *in, struct error *err)
-{
-	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
-	const struct plan *first = in->plans;
-	struct error spare = ERROR_INIT;
-	struct my_row r;
-
-	while (!first->insert)
-		first++;
-	buf_addf(my_begin(&q),
-	         "SELECT created_at,phone,content FROM herald_messages FORCE INDEX(PRIMARY) WHERE id=%lld FOR UPDATE",
-	         (long long)first->draft->id);
-	if (!my_run_anew(in->s, &q, &spare) && my_row(&q, 0, &r) && my_int(&r, 0) == in->created_at &&
-	    is_text(&r, 1, first->draft->phone) && is_text(&r, 2, first->draft->content))
-		return OK;
-	return err->code;
-}
-
 static int write_all(struct inserter *in, struct error *err)
 {
 	struct my_totals totals = {.by_state[MESSAGE_PENDING] = (int64_t)in->created};
@@ -331,7 +302,7 @@ static int write_all(struct inserter *in, struct error *err)
 	size_t at = 0;
 	int rc;
 
-	my_start(&q);
+	my_start(in->s, &q);
 	while (at < in->plans_n) {
 		rc = insert_packet(in, &q, &at, err);
 		if (rc)
@@ -339,9 +310,7 @@ static int write_all(struct inserter *in, struct error *err)
 		my_batch_clear(&q);
 	}
 	my_totals_add(in->s, &q, &totals);
-	my_commit(&q);
-	rc = my_run(in->s, &q, err);
-	return rc == ERR_UNCERTAIN ? look_again(in, err) : rc;
+	return my_commit(in->s, &q, NULL, err);
 }
 
 static void inserter_release(struct inserter *in)

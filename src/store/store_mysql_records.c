@@ -265,7 +265,7 @@ static int look(struct importer *im, struct error *err)
 	}
 	if (n)
 		qsort(keys, n, sizeof(*keys), by_key);
-	my_start(&q);
+	my_start(im->s, &q);
 	last = my_add(&q, MY_LAST);
 	if (im->given)
 		add_lists(&q, "SELECT id,created_at FROM herald_messages WHERE id IN (", im->n, item_id, im);
@@ -380,8 +380,7 @@ static int import_body(struct my_session *s, void *arg, struct error *err)
 	    (rc = write_messages(im, &q, err)) || (rc = write_attempts(im, &q, err)))
 		return rc;
 	my_totals_add(s, &q, &im->totals);
-	my_commit(&q);
-	return my_run(s, &q, err);
+	return my_commit(s, &q, NULL, err);
 }
 
 int my_import_messages(void *session, struct message_record *items, size_t n, struct error *err)

@@ -57,7 +57,7 @@ static int write_rows(struct my_session *s, void *arg, struct error *err)
 	struct buf *sql;
 	size_t i, n;
 
-	my_start(&q);
+	my_start(s, &q);
 	sql = my_begin(&q);
 	buf_addstr(sql, im->insert);
 	for (i = 0; i < im->n; i++) {
@@ -69,8 +69,7 @@ static int write_rows(struct my_session *s, void *arg, struct error *err)
 		buf_addch(sql, ')');
 	}
 	buf_addstr(sql, im->again);
-	my_commit(&q);
-	return my_run(s, &q, err);
+	return my_commit(s, &q, NULL, err);
 }
 
 static int import_runs(void *session, const struct run_record *items, size_t n, struct error *err)
@@ -148,7 +147,7 @@ static int write_state(struct my_session *s, void *arg, struct error *err)
 	size_t sum;
 	int rc;
 
-	my_start(&q);
+	my_start(s, &q);
 	my_scheduler_write(&q, "REPLACE INTO", &row, "");
 	buf_addf(my_begin(&q), "UPDATE herald_streak SET all_failed=%u WHERE one=1",
 	         state->s.all_failed_in_a_row);
@@ -159,8 +158,7 @@ static int write_state(struct my_session *s, void *arg, struct error *err)
 	totals.delivered -= my_row(&q, sum, &r) ? my_int(&r, 0) : 0;
 	my_batch_clear(&q);
 	my_totals_add(s, &q, &totals);
-	my_commit(&q);
-	return my_run(s, &q, err);
+	return my_commit(s, &q, NULL, err);
 }
 
 static int import_state(void *session, const struct state_record *state, struct error *err)
@@ -208,7 +206,7 @@ static int write_note(struct my_session *s, void *arg, struct error *err)
 	const struct note *note = arg;
 	struct buf *sql;
 
-	my_start(&q);
+	my_start(s, &q);
 	sql = my_begin(&q);
 	if (note->text) {
 		buf_addlit(sql, "REPLACE INTO herald_notes(said,name) VALUES(");
@@ -219,8 +217,7 @@ static int write_note(struct my_session *s, void *arg, struct error *err)
 	}
 	my_quote_text(s, sql, note->name);
 	buf_addch(sql, ')');
-	my_commit(&q);
-	return my_run(s, &q, err);
+	return my_commit(s, &q, NULL, err);
 }
 
 static int note_set(void *session, const char *name, const char *text, struct error *err)

@@ -42,7 +42,7 @@ static int gather(struct recoverer *re, struct error *err)
 	size_t lost;
 	int rc;
 
-	my_start(&q);
+	my_start(re->s, &q);
 	lost = q.n;
 	buf_addf(my_begin(&q),
 	         "SELECT " SQL_LOST_COLUMNS " FROM herald_messages"
@@ -121,6 +121,7 @@ static int write_all(struct recoverer *re, struct error *err)
 	struct settle_result unlisted = {.ended_n = 0};
 	struct my_row r;
 	size_t lock, next;
+	bool answered;
 	int state, rc;
 
 	for (state = 0; state < ROW_STATE_COUNT; state++)
@@ -136,10 +137,11 @@ static int write_all(struct recoverer *re, struct error *err)
 	my_runs_write(&re->runs, &q);
 	my_totals_add(re->s, &q, &re->totals);
 	next = my_add(&q, soonest);
-	my_commit(&q);
-	rc = my_run(re->s, &q, err);
-	if (!rc)
+	rc = my_commit(re->s, &q, &answered, err);
+	if (!rc && answered)
 		re->result.next_expiry = my_row(&q, next, &r) ? my_int(&r, 0) : USEC_NEVER;
+	else
+		re->result.next_expiry = re->now; /* look again */
 	return rc;
 }
 

@@ -4,9 +4,11 @@
  * before, and the version is written after the last. Never change a step that was released: add one.
  *
  * Several nodes may start at once: GET_LOCK() lets them migrate one after the other. In a Galera cluster
- * that lock is each server's own, but there DDL is carried out in one order everywhere, and repeated
- * statements do nothing.
+ * that lock is each server's own, but there DDL is carried out in one order everywhere: whoever comes second
+ * changes nothing, or is told that the column or the index is there.
  */
+#include <mysqld_error.h>
+
 #include "alloc.h"
 #include "store_mysql.h"
 
@@ -164,7 +166,18 @@ static const char *const schema_5[] = {
 	NULL,
 };
 
-static const char *const *const steps[MY_SCHEMA] = {schema_1, schema_2, schema_3, schema_4, schema_5};
+/* The number of the last transaction that each session has committed: store_mysql_transact.c says why. */
+static const char *const schema_6[] = {
+	"CREATE TABLE IF NOT EXISTS herald_commits("
+	" session BIGINT NOT NULL PRIMARY KEY,"
+	" number BIGINT NOT NULL,"
+	" asked BIGINT NOT NULL,"
+	" at BIGINT NOT NULL)" TABLE_OPTIONS,
+	NULL,
+};
+
+static const char *const *const steps[MY_SCHEMA] = {schema_1, schema_2, schema_3,
+                                                    schema_4, schema_5, schema_6};
 
 /* One statement by itself. */
 static int exec(struct my_session *s, const char *sql, struct error *err)
@@ -224,6 +237,15 @@ static int find_version(struct my_session *s, int64_t *ret, struct error *err)
 	return OK;
 }
 
+/* Part of a step; it may have been done before, or by another server's herald at this moment. */
+static int change(struct my_session *s, const char *sql, struct error *err)
+{
+	int rc = exec(s, sql, err);
+	unsigned nr = rc && s->handle ? mysql_errno(s->handle) : 0;
+
+	return nr == ER_DUP_FIELDNAME || nr == ER_DUP_KEYNAME ? OK : rc;
+}
+
 static int step_up(struct my_session *s, int version, struct error *err)
 {
 	const char *const *sql;
@@ -234,7 +256,7 @@ static int step_up(struct my_session *s, int version, struct error *err)
 	int rc = OK;
 
 	for (sql = steps[version - 1]; !rc && *sql; sql++)
-		rc = exec(s, *sql, err);
+		rc = change(s, *sql, err);
 	return rc ? rc : exec(s, mark, err);
 }
 

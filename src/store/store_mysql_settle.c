@@ -86,7 +86,7 @@ static int begin(struct my_session *s, int64_t *ids, size_t n, struct settled_ro
 	size_t i, first, clock, count = 0;
 	int rc;
 
-	my_start(&q);
+	my_start(s, &q);
 	first = q.n;
 	lock_rows(&q, ids, n);
 	/* Behind the locks, which may have had to be waited for. */
@@ -298,8 +298,7 @@ static int settle_rows(struct settler *se, struct error *err)
 	my_runs_write(&se->runs, &se->q);
 	if (se->result.applied)
 		my_totals_add(se->s, &se->q, &se->totals);
-	my_commit(&se->q);
-	return my_run(se->s, &se->q, err);
+	return my_commit(se->s, &se->q, NULL, err);
 }
 
 static void settler_release(struct settler *se)
@@ -394,8 +393,7 @@ static int renew(struct my_session *s, void *arg, struct error *err)
 	}
 	for (i = 0; i < alive; i += MY_LIST_MAX)
 		write_leases(&q, ids + i, MIN_OF(alive - i, MY_LIST_MAX), now + re->lease);
-	my_commit(&q);
-	rc = my_run(s, &q, err);
+	rc = my_commit(s, &q, NULL, err);
 	if (!rc)
 		re->renewed = alive;
 	return rc;

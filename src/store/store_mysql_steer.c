@@ -10,7 +10,7 @@ static int lock_message(struct my_session *s, int64_t id, int *ret_state, usec_t
 	size_t row, clock;
 	int rc;
 
-	my_start(&q);
+	my_start(s, &q);
 	row = q.n;
 	buf_addf(my_begin(&q), "SELECT state FROM herald_messages WHERE id=%lld FOR UPDATE",
 	         (long long)id);
@@ -42,6 +42,7 @@ static int cancel(struct my_session *s, void *arg, struct error *err)
 {
 	struct my_batch q cleanup(my_batch_release) = MY_BATCH_INIT;
 	struct canceller *ca = arg;
+	bool answered;
 	size_t query;
 	usec_t now;
 	int state, rc = lock_message(s, ca->id, &state, &now, err);
@@ -58,8 +59,12 @@ static int cancel(struct my_session *s, void *arg, struct error *err)
 	         MESSAGE_CANCELLED, (long long)now, (long long)now, (long long)ca->id);
 	move_totals(s, &q, state, MESSAGE_CANCELLED, 1);
 	query = my_message_query(&q, ca->id);
-	my_commit(&q);
-	rc = my_run(s, &q, err);
+	rc = my_commit(s, &q, &answered, err);
+	if (!rc && !answered) {
+		my_batch_clear(&q);
+		query = my_message_query(&q, ca->id);
+		rc = my_run(s, &q, err);
+	}
 	return rc ? rc : my_message_read(&q, query, ca->id, ca->arena, &ca->message, err);
 }
 
@@ -100,8 +105,7 @@ static int replay(struct my_session *s, void *arg, struct error *err)
 	buf_addi64(&q.sql, id);
 	buf_addch(&q.sql, ')');
 	move_totals(s, &q, MESSAGE_FAILED, MESSAGE_PENDING, 1);
-	my_commit(&q);
-	return my_run(s, &q, err);
+	return my_commit(s, &q, NULL, err);
 }
 
 int my_replay(void *session, int64_t id, struct error *err)
@@ -126,7 +130,7 @@ static int replay_some(struct my_session *s, void *arg, struct error *err)
 	int rc;
 
 	re->replayed = 0;
-	my_start(&found);
+	my_start(s, &found);
 	clock = my_add(&found, "SELECT " MY_NOW);
 	buf_addf(my_begin(&found),
 	         "SELECT id FROM herald_messages FORCE INDEX(herald_messages_state) WHERE state=%d"
@@ -152,8 +156,7 @@ static int replay_some(struct my_session *s, void *arg, struct error *err)
 	}
 	buf_addch(&q.sql, ')');
 	move_totals(s, &q, MESSAGE_FAILED, MESSAGE_PENDING, n);
-	my_commit(&q);
-	rc = my_run(s, &q, err);
+	rc = my_commit(s, &q, NULL, err);
 	if (!rc)
 		re->replayed = n;
 	return rc;
@@ -213,10 +216,10 @@ static int steer(struct my_session *s, void *arg, struct error *err)
 	struct steering *st = arg;
 	size_t query, figures, clock;
 	struct my_row now;
-	bool fresh = false;
+	bool fresh = false, answered;
 	int rc;
 
-	my_start(&q);
+	my_start(s, &q);
 	query = my_add(&q, MY_SCHEDULER " FOR UPDATE");
 	clock = my_add(&q, "SELECT " MY_NOW);
 	rc = my_run(s, &q, err);
@@ -237,8 +240,12 @@ static int steer(struct my_session *s, void *arg, struct error *err)
 	my_scheduler_write(&q, fresh ? "INSERT INTO" : "UPDATE", &st->row, fresh ? "" : MY_SCHEDULER_ROW);
 	write_job(s, &q, &st->row);
 	figures = my_add(&q, figures_query);
-	my_commit(&q);
-	rc = my_run(s, &q, err);
+	rc = my_commit(s, &q, &answered, err);
+	if (!rc && !answered) {
+		my_batch_clear(&q);
+		figures = my_add(&q, figures_query);
+		rc = my_run(s, &q, err);
+	}
 	if (!rc)
 		read_figures(&q, figures, &st->row.s);
 	return rc;

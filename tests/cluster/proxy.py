@@ -12,7 +12,6 @@ The first two look the same from herald's side: it cannot know whether the trans
 """
 import contextlib
 import random
-import re
 import socket
 import struct
 import threading
@@ -59,18 +58,10 @@ class PostgresCommits:
 
 
 class MysqlCommits:
-    """The text protocol: the last statement of a packet is COMMIT."""
-
-    pattern = rb"COMMIT;?\s*$"
+    """The text protocol: a packet ends with a transaction that began in another one."""
 
     def __call__(self, data):
-        return bool(re.search(self.pattern, data))
-
-
-class MysqlTransactions(MysqlCommits):
-    """Without those that only end what was read."""
-
-    pattern = rb"SAVEPOINT herald;COMMIT;?\s*$"
+        return data.endswith(b"RELEASE SAVEPOINT herald;COMMIT") and b"START TRANSACTION" not in data
 
 
 def commits_of(kind):

@@ -214,7 +214,7 @@ static void test_a_newer_schema(void **state)
 #define TO_SCHEMA_1                                                                                \
 	"ALTER TABLE herald_totals DROP COLUMN n_invalid;"                                         \
 	"ALTER TABLE herald_messages DROP INDEX herald_messages_phone;"                            \
-	"ALTER TABLE herald_scheduler DROP COLUMN not_before,DROP COLUMN job;DROP TABLE herald_jobs;" \
+	"ALTER TABLE herald_scheduler DROP COLUMN not_before,DROP COLUMN job;DROP TABLE herald_jobs,herald_commits;" \
 	"UPDATE herald_schema SET version=1"
 
 static void test_an_older_schema(void **state)
