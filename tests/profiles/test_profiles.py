@@ -416,6 +416,7 @@ def test_killed_between_sending_and_knowing(place, run):
 def test_heralds_own_list_is_there(name, scenes):
     """For its command line and dashboard, also where the original had the same path."""
     scene = scenes(name)
+    scene.herald.forget_connection()  # idle since the routes were asked, perhaps for too long
     known = [str(m["id"]) if isinstance(m["id"], int) else m["id"] for m in
              scene.herald.api.get("/api/v1/messages?pageSize=100").data]
     shown = scene.herald.run("list", "--json", "--limit", 100, "--url", scene.herald.url, "--api-key", h.MESSAGES_KEY)
