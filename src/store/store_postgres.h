@@ -149,7 +149,7 @@ int pg_ready(struct pg_session *s, struct error *err);
 #define PG_BEGIN_READ "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 #define PG_END_READ "END"
 
-/* Begins a transaction that writes, with its first statements, at most PG_CALLS_MAX - 1. */
+/* Begins a transaction that writes, with its first statements, at most PG_CALLS_MAX - 2. */
 int pg_begin(struct pg_session *s, struct pg_call *calls, size_t n, struct error *err);
 /* Always on its own, so that all that the transaction gave is known by then. When the connection is lost
  * meanwhile, finds out on another one. ERR_UNCERTAIN: could not find out; ERR_TRANSIENT: it is not done. */

@@ -30,6 +30,8 @@
 	SET("enable_seqscan", "off") "," SET("enable_bitmapscan", "off") ","                       \
 	SET("enable_sort", "off") "," SET("enable_hashjoin", "off") ","                            \
 	SET("enable_mergejoin", "off") ","                                                         \
+	/* Locks are what keeps the nodes apart; a stricter level makes them begin anew, again and again. */ \
+	SET("default_transaction_isolation", "read committed") ","                                 \
 	/* Accepted is durable, whatever the server's default. */                                  \
 	"CASE current_setting('synchronous_commit') WHEN 'off'"                                    \
 	" THEN " SET("synchronous_commit", "on") " END"

@@ -31,20 +31,30 @@ static int run_plain(struct pg_session *s, const char *sql, struct error *err)
 	return rc;
 }
 
+/* The row is written first and not with the COMMIT: from here on it is locked, so that who asks waits, also
+ * for a COMMIT that is still on its way when the connection is lost. */
 int pg_begin(struct pg_session *s, struct pg_call *calls, size_t n, struct error *err)
 {
-	struct pg_call all[PG_CALLS_MAX] = {{.sql = "BEGIN"}};
+	struct pg_args args cleanup(pg_args_release) = PG_ARGS_INIT;
+	struct pg_call all[PG_CALLS_MAX] = {
+		{.sql = "BEGIN"},
+		{.sql = "INSERT INTO herald_commits(session,number,at) VALUES($1::bigint,$2::bigint," PG_NOW ")"
+	                " ON CONFLICT(session) DO UPDATE SET number=EXCLUDED.number,at=EXCLUDED.at",
+	         .args = &args}};
 	size_t i;
 	int rc;
 
+	s->number++;
+	pg_add_i64(&args, s->id);
+	pg_add_i64(&args, s->number);
 	for (i = 0; i < n; i++)
-		all[1 + i] = calls[i];
-	rc = pg_run(s, all, n + 1, err);
+		all[2 + i] = calls[i];
+	rc = pg_run(s, all, n + 2, err);
 	if (rc)
 		return rc;
-	pg_calls_clear(all, 1);
+	pg_calls_clear(all, 2);
 	for (i = 0; i < n; i++)
-		calls[i].res = all[1 + i].res;
+		calls[i].res = all[2 + i].res;
 	return OK;
 }
 
@@ -94,23 +104,9 @@ static int resolve(struct pg_session *s, struct error *err)
 
 int pg_commit(struct pg_session *s, struct error *err)
 {
-	struct pg_args args cleanup(pg_args_release) = PG_ARGS_INIT;
-	struct pg_call calls[] = {
-		{.sql = "INSERT INTO herald_commits(session,number,at) VALUES($1::bigint,$2::bigint," PG_NOW ")"
-	                " ON CONFLICT(session) DO UPDATE SET number=EXCLUDED.number,at=EXCLUDED.at",
-	         .args = &args},
-		{.sql = pg_commit_sql},
-	};
-	int rc;
+	int rc = run_plain(s, pg_commit_sql, err);
 
-	s->number++;
-	pg_add_i64(&args, s->id);
-	pg_add_i64(&args, s->number);
-	rc = pg_run(s, calls, ARRAY_SIZE(calls), err);
-	if (rc)
-		return rc == ERR_UNCERTAIN && !s->handle ? resolve(s, err) : rc;
-	pg_calls_clear(calls, ARRAY_SIZE(calls));
-	return OK;
+	return rc == ERR_UNCERTAIN && !s->handle ? resolve(s, err) : rc;
 }
 
 /* Takes back what is open; a connection that cannot even do that is given up. */

@@ -120,7 +120,7 @@ def test_a_commit_dies_with_the_server(server, database, nodes, sink):
         server.sql("ALTER SYSTEM RESET wal_writer_delay")
 
 
-@pytest.mark.only("mysql")
+@pytest.mark.only("postgres", "mysql")
 def test_a_commit_arrives_after_the_connection_was_lost(server, database, nodes, sink):
     """The packets were on their way when the client heard that the connection was gone: whoever asks at once what
     became of the transaction must not be told that it is lost, and do it again."""
