@@ -15,6 +15,7 @@
 #define HERALD_STORE_MYSQL_H
 
 #include <mysql.h>
+#include <stdatomic.h>
 
 #include "buf.h"
 #include "store_sql.h"
@@ -107,6 +108,7 @@ void my_numbers(struct buf *sql, const int64_t *numbers, size_t n);
 struct my_db {
 	struct my_url url;
 	int schema_found;
+	_Atomic usec_t reached_at; /* clock_mono() of the last connection that any session could make */
 };
 
 struct my_session {
@@ -121,8 +123,9 @@ struct my_session {
 	int64_t number; /* of the transaction begun last */
 	size_t packet; /* bytes that a batch should not exceed by much */
 	unsigned slot; /* of herald_totals */
-	/* Until then (clock_mono()) no new attempt to connect is made. */
-	usec_t retry_at, backoff;
+	/* clock_mono() of the last attempt to connect that failed, and before which there is no other, unless
+	 * another session has got through. */
+	usec_t failed_at, retry_at, backoff;
 	struct error refused; /* why the last attempt failed */
 	char *owner; /* whose id owner_id is; NULL: none looked up yet */
 	int64_t owner_id;

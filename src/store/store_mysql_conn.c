@@ -315,19 +315,21 @@ int my_ready(struct my_session *s, struct error *err)
 	if (s->handle)
 		return OK;
 	now = clock_mono();
-	if (now < s->retry_at) {
+	if (now < s->retry_at && atomic_load(&s->db->reached_at) <= s->failed_at) {
 		*err = s->refused;
 		return err->code;
 	}
 	rc = my_connect(s, err);
 	if (!rc) {
 		s->retry_at = s->backoff = 0;
+		atomic_store(&s->db->reached_at, clock_mono());
 		return OK;
 	}
 	err->code = ERR_TRANSIENT;
 	s->refused = *err;
 	s->backoff = MIN_OF(MAX_OF(2 * s->backoff, BACKOFF_MIN), BACKOFF_MAX);
-	s->retry_at = clock_mono() + s->backoff / 2 + (usec_t)(random_unit() * (double)s->backoff / 2);
+	s->failed_at = clock_mono();
+	s->retry_at = s->failed_at + s->backoff / 2 + (usec_t)(random_unit() * (double)s->backoff / 2);
 	return ERR_TRANSIENT;
 }
 

@@ -16,6 +16,7 @@
 #define HERALD_STORE_POSTGRES_H
 
 #include <libpq-fe.h>
+#include <stdatomic.h>
 
 #include "buf.h"
 #include "store_sql.h"
@@ -23,6 +24,7 @@
 struct pg_db {
 	char *url;
 	int schema_found;
+	_Atomic usec_t reached_at; /* clock_mono() of the last connection that any session could make */
 };
 
 /* Whether, after an error, the whole transaction is worth another try: nothing of it was done. */
@@ -55,7 +57,8 @@ struct pg_session {
 	int64_t id;      /* by chance; no other session has it */
 	int64_t number;  /* of the transaction committed last, or of the one being committed */
 	enum pg_again again;
-	usec_t retry_at; /* clock_mono() before which no new connection is tried */
+	/* clock_mono() of the last connection that could not be made, and before which none is tried. */
+	usec_t failed_at, retry_at;
 	unsigned failures; /* connections in a row that could not be made */
 
 	char *owner; /* the last one looked up */

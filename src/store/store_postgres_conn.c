@@ -378,7 +378,8 @@ static int set_up(struct pg_session *s, struct error *err)
 }
 
 /* Makes sure that there is a connection. When it cannot be had, later calls fail at once for a while that
- * grows: who asks again and again must not wait each time for a host that is gone. */
+ * grows: who asks again and again must not wait each time for a host that is gone. It ends when another
+ * session has got through. */
 int pg_ready(struct pg_session *s, struct error *err)
 {
 	usec_t wait, now;
@@ -389,7 +390,7 @@ int pg_ready(struct pg_session *s, struct error *err)
 	pg_drop(s);
 	s->again = PG_AGAIN_NO;
 	now = clock_mono();
-	if (now < s->retry_at)
+	if (now < s->retry_at && atomic_load(&s->db->reached_at) <= s->failed_at)
 		return error_set(err, ERR_TRANSIENT, "the database is away; the next try is in %d ms",
 		                 (int)((s->retry_at - now) / USEC_PER_MSEC));
 	rc = pg_connect(s->db->url, &s->handle, err);
@@ -397,11 +398,13 @@ int pg_ready(struct pg_session *s, struct error *err)
 		rc = set_up(s, err);
 	if (!rc) {
 		s->failures = 0;
+		atomic_store(&s->db->reached_at, clock_mono());
 		return OK;
 	}
 	pg_drop(s);
 	wait = BACKOFF_FIRST << MIN_OF(s->failures, 6u);
 	s->failures++;
-	s->retry_at = clock_mono() + (usec_t)((double)MIN_OF(wait, BACKOFF_MAX) * (0.5 + random_unit() / 2));
+	s->failed_at = clock_mono();
+	s->retry_at = s->failed_at + (usec_t)((double)MIN_OF(wait, BACKOFF_MAX) * (0.5 + random_unit() / 2));
 	return rc == ERR_CONFIG ? (err->code = ERR_TRANSIENT) : rc;
 }
