@@ -12,7 +12,7 @@
 
 #define WAITING_PER_WORKER 64
 #define WAITING_PER_ASIDE 1 /* they may be at one for seconds */
-#define REOPEN_AFTER USEC_PER_SEC
+#define REOPEN_AFTER USEC_PER_SEC /* unless another worker has found that the store is back */
 
 struct session {
 	struct store_session *c; /* NULL: the store is away */
@@ -26,15 +26,16 @@ void workers_init(struct workers *w, struct http *h, size_t n, bool aside)
 	queue_init(&w->jobs, n * (aside ? WAITING_PER_ASIDE : WAITING_PER_WORKER), false);
 }
 
-static void session_open(struct session *s, struct store *store)
+static void session_open(struct session *s, const struct http *h)
 {
 	struct error err = ERROR_INIT;
 	const usec_t now = clock_mono();
 
-	if (s->c || (s->tried_at && now - s->tried_at < REOPEN_AFTER))
+	if (s->c || (s->tried_at && now - s->tried_at < REOPEN_AFTER &&
+	             atomic_load(&h->store_back_at) <= s->tried_at))
 		return;
 	s->tried_at = now;
-	if (store_session_open(store, &s->c, &err) != OK) {
+	if (store_session_open(h->o.store, &s->c, &err) != OK) {
 		s->c = NULL;
 		if (!s->reported)
 			log_warn("the API has no database session", kv_str("error", err.text));
@@ -58,7 +59,7 @@ static void session_check(struct session *s)
 static void serve(struct session *s, struct request *r)
 {
 	if (r->route->place != PLACE_ASIDE)
-		session_open(s, r->http->o.store);
+		session_open(s, r->http);
 	if (!s->c && r->route->place == PLACE_WORKER) {
 		answer_error(&r->answer, API_STORE_DOWN);
 		request_answered(r);
@@ -67,10 +68,12 @@ static void serve(struct session *s, struct request *r)
 	/* HANDLED_LATER: the request is not ours any more, so what it says about the store cannot be read. */
 	if (r->route->handle(r, s->c) == HANDLED_LATER)
 		return;
-	if (r->store_failed && s->c)
+	if (r->store_failed && s->c) {
 		session_check(s);
-	else if (s->c)
+	} else if (s->c && s->reported) {
 		s->reported = false;
+		atomic_store(&r->http->store_back_at, clock_mono());
+	}
 	request_answered(r);
 }
 
