@@ -35,6 +35,7 @@ struct settler {
 	struct my_totals totals;
 	struct my_runs runs;
 	struct settle_result result;
+	bool written; /* something of it is in the database */
 };
 
 static int by_id(const void *a, const void *b)
@@ -246,13 +247,15 @@ static void apply(struct settler *se, struct settlement *s, struct settled_row *
 	row->state = next;
 }
 
-static void write_attempts(struct settler *se)
+/* In as many packets as they take: what receivers say may be long. */
+static int write_attempts(struct settler *se, struct error *err)
 {
 	const struct settlement *s;
 	const struct settled_row *row;
 	struct sql_attempt a;
 	bool first = true;
 	size_t i;
+	int rc;
 
 	for (i = 0; i < se->n; i++) {
 		s = &se->settlements[i];
@@ -261,10 +264,19 @@ static void write_attempts(struct settler *se)
 			continue;
 		a = sql_attempt_settled(s, row->fence == s->fence ? row->owner : 0);
 		my_attempt_add(se->s, &se->q, &a, first);
-		first = false;
+		first = se->q.sql.len > se->s->packet;
+		if (!first)
+			continue;
+		my_attempts_end(&se->q);
+		rc = my_run(se->s, &se->q, err);
+		if (rc)
+			return rc;
+		my_batch_clear(&se->q);
+		se->written = true;
 	}
 	if (!first)
 		my_attempts_end(&se->q);
+	return OK;
 }
 
 /* --- settling --------------------------------------------------------------------------------------------- */
@@ -283,8 +295,10 @@ static int settle_rows(struct settler *se, struct error *err)
 			apply(se, s, row);
 	}
 	write_changes(se);
-	write_attempts(se);
-	if (!se->q.n) {
+	rc = write_attempts(se, err);
+	if (rc)
+		return rc;
+	if (!se->q.n && !se->written) {
 		my_abandon(se->s);
 		return OK;
 	}

@@ -307,6 +307,58 @@ static void test_many_are_the_first(void **state)
 	free(url);
 }
 
+/* As many as a node may have in hand, with all that a receiver may say of each, at the smallest packet. */
+static void test_outcomes_that_take_several_packets(void **state)
+{
+	enum { N = 2048 };
+	const struct scheduler_defaults defaults = {.auto_start = true, .batch = 1};
+	const struct claim_request request = {
+		.node = "n", .owner = "n/1", .want = N, .lease = USEC_PER_MINUTE};
+	struct message_draft *drafts = xcalloc(N, sizeof(*drafts));
+	struct settlement *outcomes = xcalloc(N, sizeof(*outcomes));
+	struct insert_group group = {.drafts = drafts, .n = N};
+	struct error err = ERROR_INIT;
+	struct settle_result result;
+	struct scheduler scheduler;
+	struct attempt_page page;
+	struct store_session *c;
+	struct claim_batch b;
+	struct store *s;
+	char said[501], *url;
+	size_t i;
+
+	(void)state;
+	memset(said, '\'', 500);
+	said[500] = '\0';
+	url = fresh();
+	assert_true(exec_in(url, "SET GLOBAL max_allowed_packet=1048576"));
+	s = open_store(url);
+	assert_okay(store_session_open(s, &c, &err), &err, "session");
+	assert_okay(store_scheduler_init(c, &defaults, &scheduler, &err), &err, "scheduler");
+	for (i = 0; i < N; i++)
+		drafts[i] = (struct message_draft){.phone = "+905551234567", .content = said};
+	assert_okay(store_insert(c, &group, 1, &err), &err, "insert");
+	assert_okay(store_claim(c, &request, &b, &err), &err, "claim");
+	assert_int_equal(b.n, N);
+	for (i = 0; i < N; i++)
+		outcomes[i] = (struct settlement){.id = b.items[i].id, .fence = b.items[i].fence, .run = b.run,
+		                                  .attempt = b.items[i].attempt, .verdict = VERDICT_FAILED,
+		                                  .http_status = 400, .started_at = b.now, .error = said};
+	assert_okay(store_settle(c, outcomes, N, &result, &err), &err, "settle");
+	assert_int_equal(result.applied, N);
+	assert_okay(store_attempts(c, outcomes[N - 1].id, &page, &err), &err, "attempts");
+	assert_int_equal(page.n, 1);
+	assert_string_equal(page.items[0].error, said);
+	attempt_page_release(&page);
+	claim_batch_release(&b);
+	assert_true(exec_in(url, "SET GLOBAL max_allowed_packet=DEFAULT"));
+	store_session_close(c);
+	store_close(s);
+	free(drafts);
+	free(outcomes);
+	free(url);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -321,6 +373,7 @@ int main(void)
 		cmocka_unit_test(test_an_older_schema),
 		cmocka_unit_test(test_a_migration_that_was_cut_short),
 		cmocka_unit_test(test_many_are_the_first),
+		cmocka_unit_test(test_outcomes_that_take_several_packets),
 	};
 
 	server = getenv("HERALD_TEST_MYSQL_URL");
