@@ -7,7 +7,7 @@ static struct server *server;
 static struct hs_db db;
 static struct hs_session session;
 
-static const char *status_line, *body; /* status_line NULL: the connection ends without an answer */
+static const char *_Atomic status_line, *_Atomic body; /* status_line NULL: the connection ends without an answer */
 
 static void behave(struct conn *c)
 {
