@@ -5,16 +5,11 @@
 #include "handler.h"
 #include "http_internal.h"
 
-static bool store_is_up(struct request *r, struct store_session *c)
+static bool store_is_up(struct store_session *c)
 {
 	struct error err = ERROR_INIT;
 
-	if (!c)
-		return false;
-	if (store_ping(c, &err) == OK)
-		return true;
-	r->store_failed = true;
-	return false;
+	return c && store_ping(c, &err) == OK;
 }
 
 static void component(struct json_out *j, const char *name, const char *status)
@@ -42,7 +37,7 @@ static const char *redis_status(const struct http *h)
 
 enum handled handle_health(struct request *r, struct store_session *c)
 {
-	const bool up = store_is_up(r, c);
+	const bool up = store_is_up(c);
 	const char *redis = redis_status(r->http);
 	const bool degraded = strcmp(redis, "down") == 0;
 	struct answer *a = &r->answer;
@@ -83,7 +78,7 @@ enum handled handle_readyz(struct request *r, struct store_session *c)
 {
 	if (atomic_load(&r->http->stopping))
 		return probe(r, 503, "stopping");
-	if (!store_is_up(r, c))
+	if (!store_is_up(c))
 		return probe(r, 503, "database down");
 	return probe(r, 200, "ok");
 }
@@ -92,12 +87,8 @@ enum handled handle_metrics(struct request *r, struct store_session *c)
 {
 	struct error err = ERROR_INIT;
 	struct store_counts counts;
-	bool known = false;
+	bool known = c && store_counts(c, &counts, &err) == OK;
 
-	if (c) {
-		known = store_counts(c, &counts, &err) == OK;
-		r->store_failed = !known;
-	}
 	r->answer.status = 200;
 	r->answer.content_type = "text/plain; version=0.0.4; charset=utf-8";
 	observe_render(&r->http->observe, known ? &counts : NULL, &r->answer.body);

@@ -88,5 +88,4 @@ void handler_store_error(struct request *r, const char *what, int code, const st
 	log_error("a database call for the API failed", kv_str("call", what), kv_str("kind", error_name(code)),
 	          kv_str("error", err->text), kv_str("correlation_id", r->headers.correlation_id));
 	answer_error(&r->answer, e);
-	r->store_failed = true;
 }

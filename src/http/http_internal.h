@@ -44,7 +44,6 @@ struct http {
 	size_t body_budget;             /* bytes that all large bodies together may hold */
 	_Atomic size_t body_bytes;      /* what they hold */
 	_Atomic unsigned connections;
-	_Atomic usec_t store_back_at;   /* clock_mono() when a worker last found that it is */
 	atomic_bool stopping;
 	bool finished;
 };

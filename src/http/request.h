@@ -79,7 +79,6 @@ struct request {
 	bool created;       /* it stored messages: the dispatcher should look */
 	unsigned sees;      /* bits 1 << ACCESS_…: the groups whose keys it carries, on a route for EITHER */
 	struct stream *stream; /* of events, in place of the answer's body */
-	bool store_failed;  /* the store was away or worse: the worker should check its session */
 
 	usec_t started; /* monotonic, when its line was complete */
 };

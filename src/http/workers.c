@@ -12,12 +12,11 @@
 
 #define WAITING_PER_WORKER 64
 #define WAITING_PER_ASIDE 1 /* they may be at one for seconds */
-#define REOPEN_AFTER USEC_PER_SEC /* unless another worker has found that the store is back */
+#define REOPEN_AFTER USEC_PER_SEC
 
 struct session {
-	struct store_session *c; /* NULL: the store is away */
-	usec_t tried_at;
-	bool reported; /* that it is away; one line per outage and worker */
+	struct store_session *c; /* NULL: it could not be opened */
+	usec_t tried_at;         /* when that was; 0: not yet */
 };
 
 void workers_init(struct workers *w, struct http *h, size_t n, bool aside)
@@ -26,55 +25,33 @@ void workers_init(struct workers *w, struct http *h, size_t n, bool aside)
 	queue_init(&w->jobs, n * (aside ? WAITING_PER_ASIDE : WAITING_PER_WORKER), false);
 }
 
-static void session_open(struct session *s, const struct http *h)
+/* Once it is there it stays: a session gets over an outage by itself. */
+static void session_open(struct session *s, struct store *store)
 {
 	struct error err = ERROR_INIT;
 	const usec_t now = clock_mono();
 
-	if (s->c || (s->tried_at && now - s->tried_at < REOPEN_AFTER &&
-	             atomic_load(&h->store_back_at) <= s->tried_at))
+	if (s->c || (s->tried_at && now - s->tried_at < REOPEN_AFTER))
 		return;
-	s->tried_at = now;
-	if (store_session_open(h->o.store, &s->c, &err) != OK) {
-		s->c = NULL;
-		if (!s->reported)
-			log_warn("the API has no database session", kv_str("error", err.text));
-		s->reported = true;
-	}
-}
-
-static void session_check(struct session *s)
-{
-	struct error err = ERROR_INIT;
-
-	if (store_ping(s->c, &err) == OK)
+	if (store_session_open(store, &s->c, &err) == OK)
 		return;
-	if (!s->reported)
-		log_warn("an API worker gives up its database session", kv_str("error", err.text));
-	s->reported = true;
-	store_session_close(s->c);
 	s->c = NULL;
+	if (!s->tried_at)
+		log_warn("the API has no database session", kv_str("error", err.text));
+	s->tried_at = now;
 }
 
 static void serve(struct session *s, struct request *r)
 {
 	if (r->route->place != PLACE_ASIDE)
-		session_open(s, r->http);
+		session_open(s, r->http->o.store);
 	if (!s->c && r->route->place == PLACE_WORKER) {
 		answer_error(&r->answer, API_STORE_DOWN);
 		request_answered(r);
 		return;
 	}
-	/* HANDLED_LATER: the request is not ours any more, so what it says about the store cannot be read. */
-	if (r->route->handle(r, s->c) == HANDLED_LATER)
-		return;
-	if (r->store_failed && s->c) {
-		session_check(s);
-	} else if (s->c && s->reported) {
-		s->reported = false;
-		atomic_store(&r->http->store_back_at, clock_mono());
-	}
-	request_answered(r);
+	if (r->route->handle(r, s->c) != HANDLED_LATER)
+		request_answered(r);
 }
 
 static void *work(void *arg)

@@ -294,7 +294,6 @@ static enum handled turn(struct request *r, struct store_session *c, bool on)
 
 	if (store_scheduler_change(c, &change, &s, &changed, &err) != OK) {
 		log_error("the job was not turned", kv_bool("on", on), kv_str("error", err.text));
-		r->store_failed = true;
 		return on ? answer_message(r, 500, 500001, "Job could not be created.")
 		          : answer_message(r, 500, 500002, "Job could not be updated.");
 	}

@@ -70,6 +70,7 @@ unsigned store_capabilities(const struct store *s);
  * one this binary needs. */
 void store_schema(const struct store *s, int *ret_found, int *ret_current);
 
+/* It gets over outages of the database by itself: calls fail meanwhile, and work again afterwards. */
 must_check int store_session_open(struct store *s, struct store_session **ret, struct error *err);
 void store_session_close(struct store_session *c);
 must_check int store_ping(struct store_session *c, struct error *err);
