@@ -18,15 +18,20 @@ FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 def test_a_node_is_frozen_beyond_its_lease(database, nodes, sink, mode):
     """SIGSTOP until others have taken its messages, then SIGCONT: what it has to say then is weighed by the
     fence, and it sends nothing of what is no longer its own."""
-    s = sink(lambda r: reply(delay=0.05))
+    s = sink(lambda r: reply(delay=0.5 if "/n1" in r.line else 0.05))
     cl = nodes(3, database, start=False, DELIVERY_MODE=mode)
     for node in cl.nodes:
         node.env["WEBHOOK_URL"] = f"{s.url}/{node.name}"
     cl.start()
     frozen = cl.nodes[0]
     load = c.Load(cl, threads=2)
-    eventually(lambda: any("n1" in r.line for r in s.requests), what="a delivery by n1")
+
+    def by_n1():
+        return sum("/n1" in r.line for r in s.requests)
+    eventually(by_n1, what="a delivery by n1")
     time.sleep(1)
+    before = by_n1()
+    eventually(lambda: by_n1() > before, what="a delivery by n1 that waits for its answer")
     with cl.fault(frozen.name):
         frozen.freeze()
         at = time.time()
