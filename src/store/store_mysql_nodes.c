@@ -1,9 +1,6 @@
 /* The nodes on this database. */
 #include "store_mysql.h"
 
-/* Sessions that have not begun a transaction for so long are taken for gone. */
-#define FORGET_COMMITS_AFTER (7 * USEC_PER_DAY)
-
 /* Reads the clock, and with it the outdated. These are looked for without locks and deleted by their keys: a
  * DELETE that searches would lock rows that other nodes are about to update. */
 static int find_outdated(struct my_session *s, const struct node_report *r, struct my_batch *ret,
@@ -22,7 +19,7 @@ static int find_outdated(struct my_session *s, const struct node_report *r, stru
 	buf_addf(sql, " AND (has_left OR last_seen<" MY_NOW "-%lld))) LIMIT %d",
 	         (long long)NODE_REPLACE_AFTER, NODES_LISTED);
 	buf_addf(my_begin(ret), "SELECT session FROM herald_commits WHERE at<" MY_NOW "-%lld LIMIT %d",
-	         (long long)FORGET_COMMITS_AFTER, NODES_LISTED);
+	         (long long)COMMITS_FORGET_AFTER, NODES_LISTED);
 	return my_run(s, ret, err);
 }
 
@@ -70,7 +67,7 @@ static int node_seen(struct my_session *s, void *arg, struct error *err)
 		forget(s, &row, &b);
 	while (my_row(&found, 2, &row))
 		buf_addf(my_begin(&b), "DELETE FROM herald_commits WHERE session=%lld AND at<%lld",
-		         (long long)my_int(&row, 0), (long long)(now - FORGET_COMMITS_AFTER));
+		         (long long)my_int(&row, 0), (long long)(now - COMMITS_FORGET_AFTER));
 	report(s, r, now, &b);
 	return my_run(s, &b, err);
 }

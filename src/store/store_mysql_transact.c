@@ -13,9 +13,6 @@
 #include "text.h"
 
 #define TRIES 5
-/* How long to look for what became of a commit: a server that crashed needs a moment to come back. */
-#define RESOLVE_PATIENCE (3 * USEC_PER_SEC)
-#define RESOLVE_PAUSE (50 * USEC_PER_MSEC)
 
 /* The savepoint: see my_run(). */
 static void begin(struct my_batch *b)
@@ -80,7 +77,7 @@ static int lost(struct my_session *s, struct error *err)
 /* After a COMMIT without an answer; keeps the error if nothing can be learned. */
 static int resolve(struct my_session *s, struct error *err)
 {
-	const usec_t deadline = clock_mono() + RESOLVE_PATIENCE;
+	const usec_t deadline = clock_mono() + COMMIT_ASK_FOR;
 	struct error spare = ERROR_INIT;
 	int64_t number;
 
@@ -90,7 +87,7 @@ static int resolve(struct my_session *s, struct error *err)
 		s->again = false;
 		if (clock_mono() > deadline)
 			return ERR_UNCERTAIN;
-		usleep(RESOLVE_PAUSE);
+		usleep(COMMIT_ASK_EVERY);
 	}
 	return number == s->number ? OK : lost(s, err);
 }

@@ -1,9 +1,6 @@
 /* The nodes on this database. */
 #include "store_postgres.h"
 
-/* Sessions that have not committed for so long are taken for gone. */
-#define FORGET_COMMITS_AFTER (7 * USEC_PER_DAY)
-
 /* Of its own row's former times nothing is deleted, so that the two parts do not meet in one row. */
 #define SEEN                                                                                       \
 	"WITH t AS MATERIALIZED (SELECT " PG_NOW " AS now),"                                       \
@@ -32,7 +29,7 @@ static int seen_body(struct pg_session *s, void *arg, struct error *err)
 	pg_add_text(&args, r->role);
 	pg_add_i64(&args, r->in_flight);
 	pg_add_i64(&args, r->leaving);
-	pg_add_i64(&args, FORGET_COMMITS_AFTER);
+	pg_add_i64(&args, COMMITS_FORGET_AFTER);
 	rc = pg_run1(s, SEEN, &args, &res, err);
 	if (!rc)
 		PQclear(res);

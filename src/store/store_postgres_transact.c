@@ -15,9 +15,6 @@
 #include "store_postgres.h"
 
 #define CONFLICT_TRIES 10
-/* How long to look for the outcome of a commit: a server that crashed needs a moment to come back. */
-#define RESOLVE_PATIENCE (3 * USEC_PER_SEC)
-#define RESOLVE_PAUSE (50 * USEC_PER_MSEC)
 
 const char pg_commit_sql[] = "COMMIT";
 
@@ -83,7 +80,7 @@ static enum outcome ask_outcome(struct pg_session *s)
 /* After a COMMIT without an answer; keeps the error if nothing can be learned. */
 static int resolve(struct pg_session *s, struct error *err)
 {
-	usec_t deadline = clock_mono() + RESOLVE_PATIENCE;
+	usec_t deadline = clock_mono() + COMMIT_ASK_FOR;
 	enum outcome outcome;
 
 	for (;;) {
@@ -92,7 +89,7 @@ static int resolve(struct pg_session *s, struct error *err)
 		outcome = ask_outcome(s);
 		if (outcome != OUTCOME_NOT_KNOWN_YET || clock_mono() > deadline)
 			break;
-		usleep(RESOLVE_PAUSE);
+		usleep(COMMIT_ASK_EVERY);
 	}
 	if (outcome == OUTCOME_COMMITTED)
 		return OK;

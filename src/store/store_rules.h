@@ -152,4 +152,10 @@ struct attempt_record *record_attempt(struct record_page *page, int64_t id, size
 #define NODE_REPLACE_AFTER USEC_PER_MINUTE
 #define NODES_LISTED 1000
 
+/* Of herald_commits, by which sessions learn what became of a commit whose answer was lost: how long to ask, since a
+ * server that crashed needs a moment to come back, and how often; after which silence a session is taken for gone. */
+#define COMMIT_ASK_FOR (3 * USEC_PER_SEC)
+#define COMMIT_ASK_EVERY (50 * USEC_PER_MSEC)
+#define COMMITS_FORGET_AFTER (7 * USEC_PER_DAY)
+
 #endif
