@@ -1,12 +1,13 @@
 """Databases that are clusters themselves: one of their servers dies, and herald goes on by itself."""
 import contextlib
 import os
+import pathlib
 import subprocess
 import time
 
 import pytest
 
-from herald import eventually, reply
+from herald import BIN, eventually, reply
 
 import cluster as c
 import servers
@@ -154,22 +155,46 @@ def galera(seed, n):
     raise AssertionError("the servers do not become a group")
 
 
-@pytest.mark.only("mysql")
-def test_a_galera_server_is_killed(nodes, sink):
-    """The URL names all three servers; two of the herald nodes work with the first one, which is killed, and
-    one with the second."""
+@pytest.fixture(scope="module")
+def members():
+    """Three Galera servers, for all tests of them; the last one may kill one."""
     assert os.path.exists(PROVIDER), "no package galera-4"
     with contextlib.ExitStack() as stack:
         seed = stack.enter_context(servers.MariaDB())
-        seed.sql("CREATE DATABASE failover")
+        for name in ("failover", "hammer0", "hammer50"):
+            seed.sql(f"CREATE DATABASE {name}")
         seed.stop()
-        members = stack.enter_context(galera(seed, 3))
-        database = c.MariaDatabase(members[2], "failover")
-        s = sink(lambda r: reply(delay=0.01))
-        cl = nodes(3, database, start=False, WEBHOOK_URL=s.url)
-        for n, node in enumerate(cl.nodes):
-            hosts = ",".join(f"127.0.0.1:{m.port}" for m in (members[n % 2:] + members[:n % 2]))
-            node.env["DATABASE_URL"] = f"mysql://{servers.USER}:{servers.PASSWORD}@{hosts}/failover"
-        cl.start()
-        load = under_load(cl, s, members[0].kill)
-        c.check_ledger(cl, load, s, strict=False, doubles=False)
+        yield stack.enter_context(galera(seed, 3))
+
+
+@pytest.mark.only("mysql")
+@pytest.mark.parametrize("interval", [0, 50], ids=["continuous", "beats"])
+def test_three_galera_servers_are_written_at(members, interval, long):
+    """Each node works with another server, so that they take each other's transactions back."""
+    urls = [f"mysql://{servers.USER}:{servers.PASSWORD}@127.0.0.1:{m.port}/hammer{interval}" for m in members]
+    hammer = pathlib.Path(BIN).resolve().parent.parent / "tests/contract/store_hammer"
+    with subprocess.Popen([hammer, " ".join(urls), "3", str(interval)], text=True, stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as run:
+        try:
+            assert run.stdout.readline() == "ready\n"
+            time.sleep(20 if long else 4)
+            out, _ = run.communicate(timeout=200)
+            assert run.returncode == 0, out
+            assert "wrong=0" in out
+        finally:
+            run.kill()
+
+
+@pytest.mark.only("mysql")
+def test_a_galera_server_is_killed(members, nodes, sink):
+    """The URL names all three servers; two of the herald nodes work with the first one, which is killed, and
+    one with the second."""
+    database = c.MariaDatabase(members[2], "failover")
+    s = sink(lambda r: reply(delay=0.01))
+    cl = nodes(3, database, start=False, WEBHOOK_URL=s.url)
+    for n, node in enumerate(cl.nodes):
+        hosts = ",".join(f"127.0.0.1:{m.port}" for m in (members[n % 2:] + members[:n % 2]))
+        node.env["DATABASE_URL"] = f"mysql://{servers.USER}:{servers.PASSWORD}@{hosts}/failover"
+    cl.start()
+    load = under_load(cl, s, members[0].kill)
+    c.check_ledger(cl, load, s, strict=False, doubles=False)
