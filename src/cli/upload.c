@@ -2,7 +2,8 @@
  * Strategy: UPLOAD_IN_FLIGHT transfers on one curl multi handle, and one batch more to fill meanwhile. A batch
  * moves FREE -> FILLING -> QUEUED -> FLYING -> FREE, and back from FLYING to QUEUED with a later time when it
  * has to be repeated: the server is busy (503, Retry-After), or the connection broke. The first error for good
- * is kept and ends everything.
+ * is kept and ends everything; when it is a refused row, what is in the air is waited for first, so that who
+ * corrects the file hears of the rows refused there as well, whichever answer came first.
  *
  * Limits: a server that has answered before is waited for GIVE_UP long without any success. One that never
  * has: not to be connected is an error at once, cut connections are one after UNANSWERED_MAX.
@@ -190,12 +191,24 @@ static void give_notice(struct upload *u, usec_t pause, const struct error *why,
 	buf_release(&text);
 }
 
+/* For good. The first one is the one to tell. */
+static printf_like(3, 4) void fail(struct upload *u, int code, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (u->failure.code)
+		return;
+	va_start(ap, fmt);
+	error_setv(&u->failure, code, fmt, ap);
+	va_end(ap);
+}
+
 static void repeat_later(struct upload *u, struct slot *s, usec_t pause, const struct error *why)
 {
 	usec_t now = clock_mono();
 
 	if (now - u->last_success > GIVE_UP) {
-		u->failure = *why;
+		fail(u, why->code, "%s", why->text);
 		return;
 	}
 	pause = MIN_OF(pause ? pause : PAUSE_DEFAULT, PAUSE_MAX);
@@ -222,15 +235,15 @@ static void ended(struct upload *u, struct slot *s, CURLcode code)
 		    (err.code == ERR_UNCERTAIN && u->unanswered++ < UNANSWERED_MAX))
 			repeat_later(u, s, answer.retry_after, &err);
 		else
-			u->failure = err;
+			fail(u, err.code, "%s", err.text);
 		break;
 	case ERR_INVALID:
 		if (!report_refused(u, s, json_object_get(answer.body, "details"))) {
 			/* The call is wrong, and not a row. */
-			error_set(&u->failure, ERR_PERMANENT, "%s%s", err.text,
-			          answer.status == 413 ? " (--batch N makes smaller requests)" : "");
+			fail(u, ERR_PERMANENT, "%s%s", err.text,
+			     answer.status == 413 ? " (--batch N makes smaller requests)" : "");
 		} else if (!u->options.skip_refused) {
-			error_set(&u->failure, ERR_INVALID, "the server refused rows");
+			fail(u, ERR_INVALID, "the server refused rows");
 		} else if (s->batch.rows) {
 			s->state = QUEUED;
 			s->not_before = 0;
@@ -239,7 +252,7 @@ static void ended(struct upload *u, struct slot *s, CURLcode code)
 		}
 		break;
 	default:
-		u->failure = err;
+		fail(u, err.code, "%s", err.text);
 		break;
 	}
 	api_answer_release(&answer);
@@ -250,7 +263,7 @@ static void launch(struct upload *u, struct slot *s)
 	api_request_set(&s->request, u->api, "POST", "/api/v1/messages/batch", &s->batch.body,
 	                "application/x-ndjson", "Prefer: return=minimal");
 	if (curl_multi_add_handle(u->multi, s->request.easy) != CURLM_OK) {
-		error_set(&u->failure, ERR_PERMANENT, "libcurl cannot start a transfer");
+		fail(u, ERR_PERMANENT, "libcurl cannot start a transfer");
 		return;
 	}
 	s->state = FLYING;
@@ -274,7 +287,7 @@ static void work(struct upload *u)
 
 	launch_due(u);
 	curl_multi_perform(u->multi, &running);
-	while (!u->failure.code && (msg = curl_multi_info_read(u->multi, &left))) {
+	while ((msg = curl_multi_info_read(u->multi, &left))) {
 		for (int i = 0; i < SLOTS; i++)
 			if (msg->msg == CURLMSG_DONE && u->slot[i].request.easy == msg->easy_handle) {
 				ended(u, &u->slot[i], msg->data.result);
@@ -293,16 +306,19 @@ static size_t busy(const struct upload *u)
 	return n;
 }
 
-/* Works until at most `most` batches are under way. */
+/* Works until at most `most` batches are under way; after a refused row, until none is in the air. */
 static int wait_until(struct upload *u, size_t most, struct error *err)
 {
+	bool stop;
+
 	work(u);
 	for (;;) {
-		if (!u->failure.code && !u->options.tick(u->options.arg))
-			error_set(&u->failure, ERR_CONFLICT, "interrupted");
-		if (u->failure.code)
+		stop = !u->options.tick(u->options.arg);
+		if (stop)
+			fail(u, ERR_CONFLICT, "interrupted");
+		if (u->failure.code && (stop || u->failure.code != ERR_INVALID || !u->flying))
 			return error_set(err, u->failure.code, "%s", u->failure.text);
-		if (busy(u) <= most)
+		if (!u->failure.code && busy(u) <= most)
 			return OK;
 		curl_multi_poll(u->multi, NULL, 0, POLL_MSEC, NULL);
 		work(u);

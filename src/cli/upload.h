@@ -56,9 +56,9 @@ struct upload *upload_open(struct api *a, const struct upload_options *options);
 void upload_close(struct upload *u);
 const struct upload_counts *upload_counts(const struct upload *u);
 
-/* An empty batch to fill; waits for one. ERR_INVALID: the server refuses rows; ERR_TRANSIENT and others:
- * it cannot be reached or does not work; ERR_CONFLICT: tick() said stop. After an error only upload_close()
- * may follow. */
+/* An empty batch to fill; waits for one. ERR_INVALID: the server refuses rows, and all that was in the air
+ * has been answered; ERR_TRANSIENT and others: it cannot be reached or does not work; ERR_CONFLICT: tick()
+ * said stop. After an error only upload_close() may follow. */
 must_check int upload_take(struct upload *u, struct upload_batch **ret, struct error *err);
 bool upload_full(const struct upload_batch *b);
 /* The row's line must have been appended to b->body, its line end too. */

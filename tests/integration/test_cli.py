@@ -516,10 +516,14 @@ def test_import_gives_up(api, tmp_path):
     assert len(a.requests) == 4 and len({body for _, _, body in a.requests}) == 1
 
 
-def test_import_server_refuses_rows(api, tmp_path):
-    """The server's limits may be narrower than this side's."""
+@pytest.mark.parametrize("late", ["message 0", "message 9", None])
+def test_import_server_refuses_rows(api, tmp_path, late):
+    """The server's limits may be narrower than this side's. Whichever answer comes first: the first batch is
+    always waited for."""
     def answer(_n, _path, _headers, body):
         rows = [json.loads(line)["content"] for line in body.splitlines()]
+        if late in rows:
+            time.sleep(0.5)
         bad = {f"{i}.content": "too long for me" for i, c in enumerate(rows) if c in ("message 3", "message 8")}
         if bad:
             return 422, {}, {"success": False, "error": "Validation failed", "code": 422001, "details": bad}
