@@ -110,8 +110,8 @@ def test_there_and_back_again(herald, sink, postgres, mariadb, ferretdb, tmp_pat
     assert results[0]["failed"] == 10 and results[0]["sending"] == 10 and results[0]["invalid"] == 1
     assert all(r == results[0] for r in results)
     after = content(back)
-    # Never sooner, and not much later, since it is one clock.
-    assert before["beat_at"] <= after["beat_at"] <= before["beat_at"] + 60_000_000
+    # About the same, since it is one clock: MongoDB's is known to some milliseconds, and the machine's may be set.
+    assert before["beat_at"] - 1_000_000 < after["beat_at"] < before["beat_at"] + 60_000_000
     del before["beat_at"], after["beat_at"]
     assert after == before
 
