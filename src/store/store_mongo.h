@@ -168,6 +168,9 @@ bson_t *mg_beat_filter(const struct pacing *seen);
 
 int mg_counts_read(struct mg_session *s, struct store_counts *ret, struct error *err);
 
+/* The lowest state_at of a state's messages; USEC_NEVER: it has none. */
+int mg_soonest(struct mg_session *s, int state, usec_t *ret, struct error *err);
+
 /* Figures of runs that have not ended, counted from the rows. tallies[i] for runs[i]. */
 int mg_runs_tally(struct mg_session *s, const int64_t *runs, size_t n, struct run_tally *tallies,
                   struct error *err);

@@ -33,22 +33,7 @@ struct claimer {
 	bool lost_race;
 };
 
-static int soonest_due(struct mg_session *s, int state, usec_t *ret, struct error *err)
-{
-	mongoc_cursor_t *cursor cleanup(mg_free_cursor) =
-		mg_find(s, MG_MESSAGES, BCON_NEW("state", BCON_INT32(state)),
-	                BCON_NEW("sort", "{", "state_at", BCON_INT32(1), "}", "limit", BCON_INT64(1),
-	                         "projection", "{", "_id", BCON_INT32(0), "state_at", BCON_INT32(1), "}"));
-	const bson_t *doc;
-	int rc = mg_next(s, cursor, &doc, err);
-
-	if (rc < 0)
-		return rc;
-	*ret = rc ? mg_i64(doc, "state_at") : USEC_NEVER;
-	return OK;
-}
-
-/* The same over all states that this claim may take from. */
+/* When the first row that this claim may take is due. */
 static int soonest_claimable(struct mg_session *s, const struct claim_request *r, usec_t *ret,
                              struct error *err)
 {
@@ -56,9 +41,9 @@ static int soonest_claimable(struct mg_session *s, const struct claim_request *r
 	int rc = OK;
 
 	if (claim_takes(r, ROW_RETRYING))
-		rc = soonest_due(s, ROW_RETRYING, &retrying, err);
+		rc = mg_soonest(s, ROW_RETRYING, &retrying, err);
 	if (!rc && claim_takes(r, MESSAGE_PENDING))
-		rc = soonest_due(s, MESSAGE_PENDING, &pending, err);
+		rc = mg_soonest(s, MESSAGE_PENDING, &pending, err);
 	if (!rc)
 		*ret = MIN_OF(retrying, pending);
 	return rc;

@@ -30,21 +30,6 @@ struct recoverer {
 	struct recover_result result;
 };
 
-static int next_expiry(struct mg_session *s, usec_t *ret, struct error *err)
-{
-	mongoc_cursor_t *cursor cleanup(mg_free_cursor) =
-		mg_find(s, MG_MESSAGES, BCON_NEW("state", BCON_INT32(MESSAGE_SENDING)),
-	                BCON_NEW("sort", "{", "state_at", BCON_INT32(1), "}", "limit", BCON_INT64(1),
-	                         "projection", "{", "_id", BCON_INT32(0), "state_at", BCON_INT32(1), "}"));
-	const bson_t *doc;
-	int rc = mg_next(s, cursor, &doc, err);
-
-	if (rc < 0)
-		return rc;
-	*ret = rc ? mg_i64(doc, "state_at") : USEC_NEVER;
-	return OK;
-}
-
 static int gather(struct recoverer *re, struct error *err)
 {
 	mongoc_cursor_t *cursor cleanup(mg_free_cursor) = mg_find(
@@ -298,7 +283,7 @@ static int recover(struct recoverer *re, struct error *err)
 		mg_runs_end(re->s, &beat, re->runs, re->n_runs, &unlisted, &spare);
 	if (!rc && chores_are_due(re->s->db))
 		rc = do_chores(re, err);
-	return rc ? rc : next_expiry(re->s, &re->result.next_expiry, err);
+	return rc ? rc : mg_soonest(re->s, MESSAGE_SENDING, &re->result.next_expiry, err);
 }
 
 int mg_recover(void *session, const struct recover_request *r, struct recover_result *ret,

@@ -158,6 +158,21 @@ bson_t *mg_beat_filter(const struct pacing *seen)
 	                BCON_INT64(seen->left));
 }
 
+int mg_soonest(struct mg_session *s, int state, usec_t *ret, struct error *err)
+{
+	mongoc_cursor_t *cursor cleanup(mg_free_cursor) =
+		mg_find(s, MG_MESSAGES, BCON_NEW("state", BCON_INT32(state)),
+	                BCON_NEW("sort", "{", "state_at", BCON_INT32(1), "}", "limit", BCON_INT64(1),
+	                         "projection", "{", "_id", BCON_INT32(0), "state_at", BCON_INT32(1), "}"));
+	const bson_t *doc;
+	int rc = mg_next(s, cursor, &doc, err);
+
+	if (rc < 0)
+		return rc;
+	*ret = rc ? mg_i64(doc, "state_at") : USEC_NEVER;
+	return OK;
+}
+
 /* --- counts ---------------------------------------------------------------------------------------------- */
 
 static int count_states(struct mg_session *s, struct store_counts *ret, struct error *err)
