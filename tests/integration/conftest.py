@@ -1,5 +1,8 @@
 import itertools
 import os
+import pathlib
+import shutil
+import tempfile
 
 import pytest
 
@@ -8,13 +11,13 @@ import herald as h
 
 @pytest.fixture
 def herald(tmp_path):
-    """herald(**environment): starts a herald with its own directory and database; start=False leaves that to
-    the test. All are stopped after it."""
+    """herald(**environment): starts a herald with its own directory (below `path`) and database; start=False leaves
+    that to the test. All are stopped after it."""
     made = []
     numbers = itertools.count()
 
-    def make(start=True, **env):
-        directory = tmp_path / f"herald{next(numbers)}"
+    def make(start=True, path=tmp_path, **env):
+        directory = path / f"herald{next(numbers)}"
         directory.mkdir()
         one = h.Herald(directory, **env)
         made.append(one)
@@ -26,6 +29,17 @@ def herald(tmp_path):
     yield make
     for one in made:
         one.cleanup()
+
+
+@pytest.fixture
+def memory_path(tmp_path):
+    """A directory that is in memory where there is one: for files that nobody shall have to wait for."""
+    if not os.access("/dev/shm", os.W_OK):
+        yield tmp_path
+        return
+    directory = tempfile.mkdtemp(prefix="herald-test-", dir="/dev/shm")
+    yield pathlib.Path(directory)
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture

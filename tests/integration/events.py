@@ -46,7 +46,7 @@ class Events:
     def of(self, kind):
         return [data for event, _, data in list(self.seen) if event == kind]
 
-    def wait(self, kind, check=lambda data: True, timeout=10):
+    def wait(self, kind, check=lambda data: True, timeout=30):
         """The first event of the kind that satisfies check."""
         return eventually(lambda: next((d for d in self.of(kind) if check(d)), None), timeout, 0.01, f"a {kind}")
 

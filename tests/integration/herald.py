@@ -10,6 +10,8 @@
 Everything listens on the loopback at ports that were free, keeps its files in the test's own directory,
 and is stopped by its process id. The binary is the one that HERALD_BIN names.
 """
+import collections
+import datetime
 import functools
 import http.client
 import itertools
@@ -36,33 +38,73 @@ PHONE = "+905551234567"
 
 
 _ports = itertools.count(random.randrange(2000))
+_reserved = collections.deque(maxlen=200)  # more than one test needs
 
 
 def free_port():
-    """A port that nobody takes before herald does: below the range from which the kernel serves port 0 and
-    outgoing connections, and in a range of its own for each of several test processes."""
+    """A port that nobody takes before herald does, nor while herald is down: below the range from which the kernel
+    serves port 0 and outgoing connections, and with the UDP port of the same number held, by which all test
+    processes (servers.py too) know which are spoken for."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 10
     for _ in range(2000):
         port = 12000 + 2000 * worker + next(_ports) % 2000
-        with socket.socket() as s:
-            try:
+        held = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            held.bind(("127.0.0.1", port))
+            with socket.socket() as s:
                 s.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
+        except OSError:
+            held.close()
+            continue
+        _reserved.append(held)
+        return port
     raise AssertionError("no free port")
 
 
-def eventually(check, timeout=10.0, step=0.02, what="the condition"):
-    """The first true value that check() returns; fails after `timeout` seconds (more when sanitized)."""
+def eventually(check, timeout=30.0, step=0.02, what="the condition"):
+    """The first true value that check() returns; fails after `timeout` seconds (more when sanitized). It is looked at
+    once more when the time is over, since whoever waits may have been kept waiting himself."""
     end = time.monotonic() + timeout * SLOW
     while True:
+        over = time.monotonic() > end
         value = check()
         if value:
             return value
-        if time.monotonic() > end:
+        if over:
             raise AssertionError(f"{what} did not come true within {timeout * SLOW:g} s; last: {value!r}")
         time.sleep(step)
+
+
+class Stalls:
+    """How long this machine keeps a thread waiting that wants to run, while in the block: by how much naps take too
+    long. What has to be soon may come as much later, for each of the threads that take part in it."""
+
+    NAP, THREADS = 0.005, 6
+
+    def __init__(self):
+        self.found = []  # (from, to), seconds since 1970
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self.watch, daemon=True)
+
+    def watch(self):
+        while not self.over.is_set():
+            wall, began = time.time(), time.monotonic()
+            time.sleep(self.NAP)
+            took = time.monotonic() - began
+            if took > 2 * self.NAP:
+                self.found.append((wall, wall + took))
+
+    def excuse(self, since, until):
+        """The seconds by which something may have been late at the end of that time."""
+        return self.THREADS * max((b - a for a, b in list(self.found) if a < until and b > since), default=0)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
 
 
 def environment(**more):
@@ -178,7 +220,7 @@ class Herald:
             "MESSAGE_SEND_INTERVAL": "0",
             "MESSAGE_BATCH_SIZE": "100",
             "RETRY_BACKOFF": "100ms",
-            "WEBHOOK_TIMEOUT_SECONDS": 5,
+            "WEBHOOK_TIMEOUT_SECONDS": 5 * SLOW,
             "WEBHOOK_URL": f"http://127.0.0.1:{free_port()}/nobody",
             "LOG_LEVEL": "debug",
             "LOG_FORMAT": "json",
@@ -202,7 +244,7 @@ class Herald:
             self.wait_ready()
         return self
 
-    def wait_ready(self, timeout=10):
+    def wait_ready(self, timeout=60):
         def ready():
             code = self.process.poll()
             assert code is None, f"herald ended with {code}:\n{self.log_text()[-3000:]}"
@@ -218,12 +260,12 @@ class Herald:
                 return False
         eventually(ready, timeout, 0.005, "readiness")
 
-    def stop(self, timeout=20, expect=0):
+    def stop(self, timeout=40, expect=0):
         """SIGTERM, and the orderly end. Returns the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.wait(timeout, expect)
 
-    def wait(self, timeout=20, expect=None):
+    def wait(self, timeout=40, expect=None):
         code = self.process.wait(timeout * SLOW)
         self.process = None
         self.forget_connection()
@@ -253,16 +295,28 @@ class Herald:
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
     def log(self, msg=None):
-        """The log's JSON lines as dicts, of the given message only when one is given."""
-        lines = (line for line in self.log_text().splitlines() if line.startswith("{"))
+        """The log's JSON lines as dicts, of the given message only when one is given. One that is being written may
+        be seen in part: it counts when it is whole."""
+        lines = (line for line in self.log_text().rpartition("\n")[0].splitlines() if line.startswith("{"))
         return [d for d in map(json.loads, lines) if msg is None or d["msg"] == msg]
+
+    def logged(self, text):
+        """Waits for a line with this in its message, and returns it."""
+        return eventually(lambda: next((d for d in self.log() if text in d["msg"]), None), what=f"in the log: {text}")
+
+    def took_to_answer(self):
+        """Of a herald that was stopped: the seconds from when it took no more connections until those that it had
+        were done with. The discs have no part in it."""
+        first, last = (datetime.datetime.fromisoformat(self.log(f"shutdown: {msg}")[-1]["ts"].replace("Z", "+00:00"))
+                       for msg in ("the API stops accepting", "API requests are answered"))
+        return (last - first).total_seconds()
 
     def cleanup(self):
         """After the test: ends the process and looks for what a sanitizer had to say."""
         if self.process is not None:
             self.process.terminate()
             try:
-                self.process.wait(20 * SLOW)
+                self.process.wait(40 * SLOW)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -346,7 +400,7 @@ class Herald:
                 return float(line.split()[-1])
         return None
 
-    def wait_status(self, message, *statuses, timeout=10):
+    def wait_status(self, message, *statuses, timeout=30):
         """Waits until the message has one of the statuses; returns it."""
         last = None
 
@@ -360,7 +414,7 @@ class Herald:
             raise AssertionError(f"not {statuses} but {last}") from None
         return last
 
-    def wait_stats(self, timeout=20, **counts):
+    def wait_stats(self, timeout=60, **counts):
         """wait_stats(sent=10, pending=0)"""
         last = None
 
@@ -434,6 +488,16 @@ def reply(status=202, body=None, headers=None, delay=0, close=False):
             return False
         connection.sendall(raw)
         return not close
+    return behave
+
+
+def after(event, behaviour=None):
+    """Does nothing until the event is set, then what is given, or the usual."""
+    def behave(connection, stop):
+        while not event.wait(0.02):
+            if stop.is_set():
+                return False
+        return (behaviour or reply())(connection, stop)
     return behave
 
 
@@ -529,7 +593,7 @@ class Sink:
                                               "body": request.body.decode()}).encode() + b"\n")
         return request
 
-    def wait(self, n, timeout=10):
+    def wait(self, n, timeout=30):
         """Waits until at least n requests have come."""
         eventually(lambda: len(self.requests) >= n, timeout, what=f"request {n} at the receiver")
 
