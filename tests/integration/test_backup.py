@@ -1,14 +1,17 @@
 """A copy of the SQLite file, made while herald works on it, and what follows when it takes the original's place."""
 import sqlite3
+import threading
 
 import herald as h
 
 
 def test_backup_while_running_and_restore(herald, sink):
-    s = sink()
-    first = herald(WEBHOOK_URL=s.url, MESSAGE_SEND_INTERVAL="50ms", MESSAGE_BATCH_SIZE="20")
+    copied = threading.Event()
+    s = sink(lambda r: h.reply() if r.n < 40 else h.after(copied))
+    first = herald(WEBHOOK_URL=s.url, MESSAGE_SEND_INTERVAL="50ms", MESSAGE_BATCH_SIZE="20",
+                   WEBHOOK_TIMEOUT_SECONDS=60)
     ids = first.create_many(400)
-    h.eventually(lambda: len(s.requests) >= 40, what="sending")
+    s.wait(50)
 
     # As `sqlite3 herald.db ".backup COPY"` does it.
     second = herald(start=False, WEBHOOK_URL=s.url, MESSAGE_SEND_INTERVAL="50ms", MESSAGE_BATCH_SIZE="20")
@@ -17,6 +20,7 @@ def test_backup_while_running_and_restore(herald, sink):
         assert copy.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     copy.close()
     source.close()
+    copied.set()
     # Undisturbed by it, and later than the copy.
     first.wait_stats(sent=400)
     assert len(s.requests) == 400

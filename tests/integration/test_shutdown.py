@@ -7,24 +7,25 @@ import time
 
 import pytest
 
-from herald import SLOW, eventually, hang, reply
+from herald import after, eventually, hang, reply
 
 # In this order, each with its own line at level info.
 STEPS = ["stops accepting", "stops claiming", "requests are answered", "deliveries are settled", "writer",
          "the node has left", "the cache is closed", "the store is closed"]
 
 
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_in_flight_finishes_and_the_rest_is_given_back(herald, sink, number):
-    s = sink(lambda r: reply(delay=1))
-    h = herald(WEBHOOK_URL=s.url, SEND_CONCURRENCY=2, LOG_LEVEL="info")
+    answer = threading.Event()
+    s = sink(lambda r: after(answer))
+    h = herald(WEBHOOK_URL=s.url, SEND_CONCURRENCY=2, WEBHOOK_TIMEOUT_SECONDS=60, LOG_LEVEL="info")
     h.create_many(10)
     s.wait(2)
-    begin = time.monotonic()
     h.process.send_signal(number)
+    h.logged("requests are answered")  # the step after that of giving back
+    assert h.process.poll() is None, "it ended before its deliveries did"
+    answer.set()
     assert h.wait(expect=0) == 0
-    assert time.monotonic() - begin < 4 * SLOW
     states = h.query("SELECT state, attempts, COUNT(*) FROM herald_messages GROUP BY 1, 2 ORDER BY 1")
     # 0 pending, 2 sent; nobody was charged for an attempt that was not made.
     assert states == [(0, 0, 8), (2, 1, 2)]
@@ -47,8 +48,9 @@ def test_each_step_has_its_line_in_order(herald, sink):
 
 
 def test_no_new_connections_while_it_ends(herald, sink):
-    s = sink(lambda r: reply(delay=2))
-    h = herald(WEBHOOK_URL=s.url)
+    answer = threading.Event()
+    s = sink(lambda r: after(answer))
+    h = herald(WEBHOOK_URL=s.url, WEBHOOK_TIMEOUT_SECONDS=60)
     h.create()
     s.wait(1)
     h.process.send_signal(signal.SIGTERM)
@@ -59,8 +61,9 @@ def test_no_new_connections_while_it_ends(herald, sink):
         except ConnectionRefusedError:
             return True
         return False
-    eventually(refused, 1.5)
+    eventually(refused)
     assert h.process.poll() is None, "it ended before the delivery did"
+    answer.set()
     h.wait(expect=0)
     assert h.query("SELECT state FROM herald_messages") == [(2,)]
 
@@ -73,12 +76,12 @@ def test_a_second_signal_hurries(herald, sink, mode, state):
     m = h.create()
     s.wait(1)
     h.process.send_signal(signal.SIGTERM)
-    time.sleep(0.5)
+    h.logged("shutdown begins")  # else the second signal might be the same as the first
     assert h.process.poll() is None
     begin = time.monotonic()
     h.process.send_signal(signal.SIGTERM)
     h.wait()
-    assert time.monotonic() - begin < 3 * SLOW
+    assert time.monotonic() - begin < 30
     # What was in flight keeps its claim: only the next process may decide that its outcome is unknown.
     assert h.query("SELECT state FROM herald_messages") == [(1,)]
     hanging = False
@@ -99,7 +102,7 @@ def test_the_whole_has_a_bound(herald, sink):
     begin = time.monotonic()
     h.process.send_signal(signal.SIGTERM)
     h.wait()
-    assert 1.5 < time.monotonic() - begin < 6 * SLOW
+    assert 1.5 < time.monotonic() - begin < 30
 
 
 def test_accepted_while_ending_is_stored(herald, sink):
@@ -137,7 +140,7 @@ def test_accepted_while_ending_is_stored(herald, sink):
 def test_ends_at_once_when_idle(herald, sink):
     h = herald(WEBHOOK_URL=sink().url)
     idle = socket.create_connection(("127.0.0.1", h.port))  # a client that says nothing delays nothing
-    begin = time.monotonic()
+    eventually(lambda: h.metric("herald_http_connections") == 2)
     h.stop()
-    assert time.monotonic() - begin < 3 * SLOW
+    assert h.took_to_answer() < 4  # the bound of this step is 5 s
     idle.close()
