@@ -308,10 +308,11 @@ def test_sent_cached_and_attempts(herald, sink):
     assert [m["sentAt"] for m in sent] == sorted((m["sentAt"] for m in sent), reverse=True)
     assert all(m["messageId"] and m["attempts"] == 1 and m["status"] == "sent" for m in sent)
 
-    cached = {}
-    for page in walk(h, "/api/v1/messages/cached", pageSize=2):
-        cached.update(page["data"])
-    assert cached == {str(m["id"]): {"messageId": m["messageId"], "sentAt": m["sentAt"]} for m in sent}
+    def cached():
+        return {k: v for page in walk(h, "/api/v1/messages/cached", pageSize=2) for k, v in page["data"].items()}
+    # It is filled after the commit.
+    eventually(lambda: len(cached()) == 5, what="five in the cache")
+    assert cached() == {str(m["id"]): {"messageId": m["messageId"], "sentAt": m["sentAt"]} for m in sent}
     assert h.api.get("/api/v1/messages/cached?cursor=nonsense").status == 422
     assert h.api.get("/api/v1/messages/cached?page=1").status == 422
 
@@ -402,7 +403,7 @@ def test_everything_has_a_correlation_id(stopped):
         assert uuid.match(a.headers["X-Correlation-Id"])
         seen.add(a.headers["X-Correlation-Id"])
     assert len(seen) == 3
-    line = [d for d in stopped.log("request") if d["correlation_id"] == "abc-123"]
+    line = eventually(lambda: [d for d in stopped.log("request") if d["correlation_id"] == "abc-123"])
     assert line[0]["route"] == "/livez" and line[0]["status"] == 200 and line[0]["method"] == "GET"
 
 
@@ -451,7 +452,7 @@ def test_ids_as_uuids(herald, sink):
     assert sent["status"] == "sent" and sent == h.api.get("/api/v1/messages/1").data
     assert len(h.api.get(f"/api/v1/messages/{one['id'].upper()}/attempts").data) == 1
     assert {m["id"] for m in h.api.get("/api/v1/messages/sent").data} == {one["id"], *ids}
-    assert set(h.api.get("/api/v1/messages/cached").data) == {one["id"], *ids}
+    eventually(lambda: set(h.api.get("/api/v1/messages/cached").data) == {one["id"], *ids}, what="both in the cache")
     runs = [r.get("lastMessageId") for r in h.api.get("/api/v1/scheduler/runs").data]
     assert ids[0] in runs
     # The receiver's key does not depend on how ids are shown; somebody else's UUID is no message.
