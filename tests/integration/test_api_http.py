@@ -17,7 +17,7 @@ BODY = json.dumps({"phoneNumber": PHONE, "content": "raw"}).encode()
 class Raw:
     """A socket, and a reader of answers."""
 
-    def __init__(self, h, timeout=20):
+    def __init__(self, h, timeout=60):
         self.s = socket.create_connection(("127.0.0.1", h.port), timeout * SLOW)
         self.f = self.s.makefile("rb")
 
@@ -144,10 +144,11 @@ def test_client_that_resets(raw, server):
 
 def test_too_many_connections(herald):
     h = herald(API_MAX_CONNECTIONS="16", AUTO_START_SCHEDULER="false")
-    h.forget_connection()
+    # Those that asked whether it is ready have been seen to go; the one that asks here is the first of 16.
+    eventually(lambda: h.metric("herald_http_connections") == 1)
     held = []
     try:
-        for _ in range(16):
+        for _ in range(15):
             r = Raw(h)
             held.append(r)
             r.send("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -352,7 +353,7 @@ def test_bodies_of_many_do_not_exceed_the_budget(herald):
             held.append(r)
             r.send(post("/api/v1/messages/batch", body=b"[", length=16 * 1024 * 1024))
         # Several threads take them in, so any of them may be the one too many.
-        answered, _, _ = select.select([r.s for r in held], [], [], 10 * SLOW)
+        answered, _, _ = select.select([r.s for r in held], [], [], 30 * SLOW)
         refused = [r for r in held if r.s in answered]
         assert len(refused) == 1
         answer = refused[0].answer()
@@ -411,12 +412,12 @@ def trickle(r, data, step=0.25):
     return r.ended()
 
 
-@pytest.mark.parametrize("data", [b"GET /livez HTTP/1.1\r\n", b"\r\n" * 100])
+@pytest.mark.parametrize("data", [b"GET /livez HTTP/1.1\r\n", b"\r\n" * 10])
 def test_slow_request_line(impatient, data):
     r = Raw(impatient)
     began = time.monotonic()
-    assert trickle(r, data * 10)
-    assert time.monotonic() - began < 8 * SLOW
+    assert trickle(r, data * 20)
+    assert time.monotonic() - began < 40
     r.close()
 
 
@@ -442,13 +443,13 @@ def test_slow_headers_and_bodies(impatient, start, rest):
     began = time.monotonic()
     try:
         assert code(r.answer()) == (408, 408001)
-        assert time.monotonic() - began < 8 * SLOW
+        assert time.monotonic() - began < 40
         assert r.ended()
     finally:
         stop.set()
         t.join()
         r.close()
-    assert impatient.metric('herald_http_connections') <= 2
+    eventually(lambda: impatient.metric("herald_http_connections") == 1)
 
 
 def test_patient_client_keeps_its_connection(impatient):
@@ -461,12 +462,20 @@ def test_patient_client_keeps_its_connection(impatient):
     r.close()
 
 
-def test_slow_clients_hold_up_nobody(impatient):
-    slow = [Raw(impatient).send(post(body=b"", length=1000)) for _ in range(50)]
-    began = time.monotonic()
+def test_slow_clients_hold_up_nobody(herald):
+    """While they take their time, which is longer than the others are ready to wait."""
+    h = herald(API_REQUEST_TIMEOUT="10m", AUTO_START_SCHEDULER="false")
+    slow = [Raw(h).send(post(body=b"", length=len(BODY))) for _ in range(50)]
     for _ in range(20):
-        impatient.create()
-    assert time.monotonic() - began < 5 * SLOW
+        h.create()
+    assert not select.select([r.s for r in slow], [], [], 0)[0]
+    assert {r.send(BODY).answer()[0] for r in slow} == {201}
+    for r in slow:
+        r.close()
+
+
+def test_many_slow_clients_are_told_so(impatient):
+    slow = [Raw(impatient).send(post(body=b"", length=1000)) for _ in range(50)]
     assert all(r.answer()[0] == 408 for r in slow)
     for r in slow:
         r.close()

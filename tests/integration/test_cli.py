@@ -319,8 +319,8 @@ def test_scheduler(herald, sink):
     one.wait_status(ids[0], "sent")
     done = ok(one.run("run"), 1)
     assert "409" in done.stderr and "nextRunAt: 20" in done.stderr
-    state = json.loads(ok(one.run("start", "--interval", "100ms", "--batch-size", 2, "--json")).stdout)
-    assert (state["running"], state["interval"], state["batchSize"]) == (True, "100ms", 2)
+    state = json.loads(ok(one.run("start", "--interval", "500ms", "--batch-size", 2, "--json")).stdout)
+    assert (state["running"], state["interval"], state["batchSize"]) == (True, "500ms", 2)
     one.wait_stats(sent=3)
     assert json.loads(ok(one.run("stop", "--json")).stdout)["running"] is False
     runs = ok(one.run("runs", "--limit", 100)).stdout.splitlines()
@@ -638,7 +638,7 @@ def test_import_progress(api, tmp_path):
     shown, code = on_terminal(["import", f, "--batch", 1, "--quiet"], env, tmp_path)
     assert (shown, code) == ("", 0)
     # No terminal: a short job leaves no line.
-    assert ok(cli("import", f, "--batch", 1, **env)).stderr == ""
+    assert ok(cli("import", f, "--batch", 5, **env)).stderr == ""
 
 
 # --- export

@@ -1,5 +1,6 @@
 """From an accepted message to what the receiver gets, and what is remembered of it."""
 import base64
+import datetime
 import email.utils
 import hashlib
 import hmac
@@ -9,9 +10,15 @@ import time
 
 import pytest
 
-from herald import PHONE, Sink, eventually, free_port, hang, reply, reset
+from herald import PHONE, SLOW, Sink, eventually, free_port, hang, reply, reset
 
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+CORRECTED = 0.1  # by so much the wall clock may be set forward while something waits by it
+
+
+def from_now(text):
+    """Seconds until then."""
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() - time.time()
 
 
 def failing(status, times, **headers):
@@ -99,7 +106,7 @@ def test_signatures_verify(herald, sink):
     assert len(s.requests) == 2
     for r in s.requests:
         stamp = r.headers["webhook-timestamp"]
-        assert abs(int(stamp) - r.at) < 5
+        assert abs(int(stamp) - r.at) < 30
         signed = r.headers["webhook-id"].encode() + b"." + stamp.encode() + b"." + r.body
         want = {"v1," + base64.b64encode(hmac.new(k, signed, hashlib.sha256).digest()).decode() for k in keys}
         assert set(r.headers["webhook-signature"].split(" ")) == want
@@ -148,20 +155,22 @@ def test_lasting_failures_are_final(herald, sink, status):
 def test_backoff_grows_and_ends(herald, sink):
     s = sink(failing(500, 99))
     h = herald(WEBHOOK_URL=s.url, RETRY_BACKOFF="200ms,600ms", MAX_ATTEMPTS=4)
-    m = h.create()
-    s.wait(1)
-
-    def waiting():
-        now = h.get(m)
-        return now if now["status"] == "pending" and now["attempts"] == 1 else None
-    assert RFC3339.fullmatch(eventually(waiting, step=0.005)["nextAttemptAt"])
-    m = h.wait_status(m, "failed")
+    m = h.wait_status(h.create(), "failed")
     assert m["attempts"] == 4 and "500" in m["lastError"]
     at = [r.mono for r in s.requests]
     gaps = [b - a for a, b in zip(at, at[1:])]
     assert len(gaps) == 3
     for gap, least in zip(gaps, (0.2, 0.6, 0.6)):
-        assert gap >= least - 0.01
+        assert gap >= least - CORRECTED
+
+
+def test_what_waits_says_until_when(herald, sink):
+    h = herald(WEBHOOK_URL=sink(failing(500, 1)).url, RETRY_BACKOFF="1h")
+    m = h.create()
+    waiting = eventually(lambda: (now := h.get(m))["status"] == "pending" and now["attempts"] == 1 and now)
+    assert "500" in waiting["lastError"]
+    assert RFC3339.fullmatch(waiting["nextAttemptAt"])
+    assert 0.95 * 3600 < from_now(waiting["nextAttemptAt"]) < 1.21 * 3600  # jitter included
 
 
 @pytest.mark.parametrize("form", ["seconds", "date"])
@@ -175,7 +184,7 @@ def test_retry_after_is_honoured(herald, sink, form):
     h = herald(WEBHOOK_URL=s.url, RETRY_BACKOFF="10ms")
     h.wait_status(h.create(), "sent")
     first, second = s.requests
-    assert second.mono - first.mono >= 1.99
+    assert second.mono - first.mono >= 2 - CORRECTED
 
 
 def test_absurd_retry_after_does_not_break_anything(herald, sink):
@@ -185,13 +194,12 @@ def test_absurd_retry_after_does_not_break_anything(herald, sink):
     ids = h.create_many(5)
     h.wait_stats(sent=4, pending=1)
     [far] = [m for m in map(h.get, ids) if m["status"] == "pending"]
-    wait = time.mktime(time.strptime(far["nextAttemptAt"][:19], "%Y-%m-%dT%H:%M:%S")) - time.mktime(time.gmtime())
-    assert 9.9 * 3600 < wait <= 12.01 * 3600  # capped at 10 h, jitter included
+    assert 9.9 * 3600 < from_now(far["nextAttemptAt"]) <= 12.01 * 3600  # capped at 10 h, jitter included
 
 
 def test_a_receiver_that_is_away_for_a_while(herald, sink):
     port = free_port()
-    h = herald(WEBHOOK_URL=f"http://127.0.0.1:{port}/hook", RETRY_BACKOFF="50ms", MAX_ATTEMPTS=100)
+    h = herald(WEBHOOK_URL=f"http://127.0.0.1:{port}/hook", RETRY_BACKOFF="200ms", MAX_ATTEMPTS=100)
     m = h.create()
     eventually(lambda: h.get(m)["attempts"] >= 2)
     assert h.get(m)["lastError"]
@@ -235,14 +243,19 @@ def test_alert_after_runs_in_which_every_message_failed(herald, sink):
     good = set()
     s = sink(lambda r: reply() if r.json["content"] in good else reply(400, b""))
     good.update({"message 1", "message 6"})
-    h = herald(WEBHOOK_URL=s.url, ALERT_WEBHOOK_URL=alerts.url, ALERT_ITERATION_COUNT=3, start=False,
-               MESSAGE_SEND_INTERVAL="100ms", MESSAGE_BATCH_SIZE=2, AUTO_START_SCHEDULER="false")
-    h.start()
+    h = herald(WEBHOOK_URL=s.url, ALERT_WEBHOOK_URL=alerts.url, ALERT_ITERATION_COUNT=3,
+               MESSAGE_SEND_INTERVAL="20ms", MESSAGE_BATCH_SIZE=2, AUTO_START_SCHEDULER="false")
     h.create_many(14)
+    # Runs: (0 1) has a success, (2 3) (4 5) fail, (6 7) has a success, (8 9) (10 11) (12 13) fail: one alert. Each is
+    # over before the next, since they count in the order in which they end.
+    for done in range(2, 16, 2):
+        assert not alerts.requests
+        a = eventually(lambda: (a := h.api.post("/api/v1/scheduler/run")).status == 200 and a, what="the next beat")
+        assert a.data["claimed"] == 2
+        eventually(lambda: (now := h.stats())["failed"] + now["sent"] == done, what="the end of the run")
+    assert h.stats()["sent"] == 2
     h.scheduler("start")
-    # Runs: (0 1) has a success, (2 3) (4 5) fail, (6 7) has a success, (8 9) (10 11) (12 13) fail: one alert.
     alerts.wait(1)
-    h.wait_stats(failed=12, sent=2)
     body = check_alert(alerts.requests[0])
     assert body["consecutiveFailures"] == 3 and body["messagesInBatch"] == 2
     status = eventually(lambda: (now := h.status())["lastAlertSentAt"] and now, what="the time of the alert")
@@ -302,10 +315,10 @@ def test_send_at(herald, sink):
     later = h.create("later", sendAt=stamp)
     assert later["sendAt"] == stamp
     h.wait_status(h.create("now"), "sent")
-    assert h.get(later)["status"] == "pending"
+    assert h.get(later)["status"] == "pending" or time.time() > at
     h.wait_status(later, "sent")
-    assert s.contents() == ["now", "later"]
-    assert s.requests[1].at >= at - 0.1
+    assert sorted(s.contents()) == ["later", "now"]
+    assert all(r.at >= at - CORRECTED for r in s.requests if r.json["content"] == "later")
 
 
 def test_continuous_mode_sends_as_it_comes(herald, sink):
@@ -314,7 +327,7 @@ def test_continuous_mode_sends_as_it_comes(herald, sink):
     h.create_many(500)
     h.wait_stats(sent=500, timeout=20)
     assert len(s.requests) == 500 and len({r.key for r in s.requests}) == 500
-    h.wait_status(h.create("one more"), "sent", timeout=2)
+    h.wait_status(h.create("one more"), "sent")
 
 
 def test_free_retries_do_not_wait_for_the_beat(herald, sink):
@@ -351,7 +364,7 @@ def test_an_unknown_outcome_is_repeated_under_the_same_id(herald, sink):
 
 def test_strict_mode_parks_an_unknown_outcome(herald, sink):
     s = sink(lambda r: reset if r.json["content"] == "reset" else hang if r.json["content"] == "hang" else reply())
-    h = herald(WEBHOOK_URL=s.url, DELIVERY_MODE="strict", RETRY_BACKOFF="20ms", WEBHOOK_TIMEOUT_SECONDS=1)
+    h = herald(WEBHOOK_URL=s.url, DELIVERY_MODE="strict", RETRY_BACKOFF="20ms", WEBHOOK_TIMEOUT_SECONDS=2 * SLOW)
     bad = [h.create("reset"), h.create("hang")]
     good = h.create("fine")
     for m in bad:

@@ -104,7 +104,7 @@ def test_failing_and_failed(herald, sink):
 
 
 def test_sending(herald, sink):
-    h = herald(WEBHOOK_URL=sink(lambda r: hang).url)
+    h = herald(WEBHOOK_URL=sink(lambda r: hang).url, WEBHOOK_TIMEOUT_SECONDS=300)
     m = h.create()
     h.wait_status(m, "sending")
     e = explain(h, m)

@@ -4,11 +4,12 @@ import shutil
 import socket
 import sqlite3
 import subprocess
+import threading
 import time
 
 import pytest
 
-from herald import PHONE, SLOW, batch_ids, eventually, reply
+from herald import PHONE, after, batch_ids, eventually, hang, reply
 
 
 def privileged(*command):
@@ -44,13 +45,11 @@ def small_disk(tmp_path):
 
 
 def refused(h, *words, code=(1, 2)):
-    """Starts herald, which has to end by itself, and soon, with all of these words in its last breath."""
-    begin = time.monotonic()
+    """Starts herald, which has to end by itself, with all of these words in its last breath."""
     h.start(wait=False)
-    got = h.wait(timeout=10)
+    got = h.wait()
     text = h.log_text()
     assert got in code, f"{got}: {text}"
-    assert time.monotonic() - begin < 10 * SLOW
     lines = [line for line in text.splitlines() if all(w.lower() in line.lower() for w in words)]
     assert lines, f"no line with {words}:\n{text}"
     return text
@@ -85,24 +84,26 @@ def test_full_disk_refuses_new_messages_and_keeps_the_old(herald, sink, small_di
     assert h.stats()["total"] == len(accepted)
     h.create("room again")
     h.scheduler("start")
-    h.wait_stats(sent=len(accepted) + 1, timeout=30)
+    h.wait_stats(sent=len(accepted) + 1)
 
 
 def test_disk_that_fills_while_sending(herald, sink, small_disk):
-    s = sink(lambda r: reply(delay=0.002))
+    full = threading.Event()
+    s = sink(lambda r: reply(delay=0.002) if r.n < 400 else after(full))
     small_disk.resize("48m")  # a log that fills the disk before it is first moved leaves no room to move it to
     database = small_disk.path / "herald.db"
     h = herald(WEBHOOK_URL=s.url, DATABASE_URL=f"sqlite:{database}", AUTO_START_SCHEDULER="false",
-               SEND_CONCURRENCY=8)
+               SEND_CONCURRENCY=8, WEBHOOK_TIMEOUT_SECONDS=60)
     ids = h.create_many(1500)
     h.scheduler("start")
-    s.wait(200)
+    s.wait(400)
     with open(small_disk.path / "ballast", "wb", buffering=0) as f:
         try:
             while True:
                 f.write(b"\0" * 65536)
         except OSError:
             pass
+    full.set()
     time.sleep(2)
     os.unlink(small_disk.path / "ballast")
     h.wait_stats(sent=1500, timeout=90)
@@ -189,8 +190,8 @@ def test_a_damaged_database(herald):
         except OSError:
             h.forget_connection()
             return False
-    eventually(noticed, 15)
-    assert "damaged" in h.log_text()
+    eventually(noticed)
+    eventually(lambda: "damaged" in h.log_text())
 
 
 def test_a_database_of_a_newer_version(herald, sink):
@@ -241,7 +242,7 @@ def test_second_process_on_the_same_file(herald, sink):
     one.create_many(200)
     two = herald(WEBHOOK_URL=s.url, DATABASE_URL=f"sqlite:{one.database}", start=False)
     refused(two, "herald.db", "in use")
-    one.wait_stats(sent=200, timeout=30)
+    one.wait_stats(sent=200)
     assert len(s.requests) == 200
     # A process that was killed does not lock anybody out.
     one.kill()
@@ -272,11 +273,8 @@ def test_database_that_is_replaced_or_removed_does_not_end_the_process(herald, s
 
 
 def test_a_message_whose_claims_never_end_is_given_up(herald, sink):
-    def slow(_connection, stop):
-        stop.wait()
-        return False
-    s = sink(lambda r: slow if r.json["content"] == "poison" else reply())
-    h = herald(WEBHOOK_URL=s.url, MAX_LOST_CLAIMS=2, MAX_ATTEMPTS=50, RETRY_BACKOFF="10ms")
+    s = sink(lambda r: hang if r.json["content"] == "poison" else reply())
+    h = herald(WEBHOOK_URL=s.url, MAX_LOST_CLAIMS=2, MAX_ATTEMPTS=50, RETRY_BACKOFF="10ms", WEBHOOK_TIMEOUT_SECONDS=300)
     m = h.create("poison")
     for n in (1, 2):
         s.wait(n)

@@ -77,7 +77,7 @@ def test_one_that_sends_itself_shares_the_beat_with_leases(herald, sink):
     one.create_many(8)
     one.scheduler("start")
     leased = []
-    h.eventually(lambda: leased.extend(lease(one, 1)["messages"]) or one.stats()["pending"] == 0, timeout=15)
+    h.eventually(lambda: leased.extend(lease(one, 1)["messages"]) or one.stats()["pending"] == 0)
     for m in leased:
         commit(one, m)
     h.eventually(lambda: one.stats()["sent"] == 8)

@@ -32,7 +32,7 @@ def test_a_node_is_listed_while_it_runs(herald, sink):
 
 
 def test_what_is_in_flight_is_told(herald, sink):
-    one = herald(WEBHOOK_URL=sink(lambda request: h.reply(delay=5)).url)
+    one = herald(WEBHOOK_URL=sink(lambda request: h.hang).url, WEBHOOK_TIMEOUT_SECONDS=300)
     one.create_many(3)
     h.eventually(lambda: any(n["inFlight"] == 3 for n in nodes(one)), what="three in flight")
 
@@ -91,7 +91,7 @@ def test_the_others_see_who_falls_silent_and_who_leaves(herald):
         assert states()["c"] == "left"
         b.kill()
         assert states()["b"] == "up"
-        h.eventually(lambda: states()["b"] == "silent", 20, what="silence")
+        h.eventually(lambda: states()["b"] == "silent", 60, what="silence")
         # A new start takes the place of the one that left; the one that died may yet be heard of.
         c.start()
         h.eventually(lambda: states()["c"] == "up", what="the return")

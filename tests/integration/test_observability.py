@@ -143,7 +143,8 @@ def test_health(herald, sink):
 
 def test_status_and_runs_agree(herald, sink):
     s = sink()
-    h = herald(WEBHOOK_URL=s.url, MESSAGE_SEND_INTERVAL="50ms", MESSAGE_BATCH_SIZE=2, AUTO_START_SCHEDULER="false")
+    # Not so often that the list of a hundred might end before the first.
+    h = herald(WEBHOOK_URL=s.url, MESSAGE_SEND_INTERVAL="300ms", MESSAGE_BATCH_SIZE=2, AUTO_START_SCHEDULER="false")
     ids = h.create_many(6)
     assert h.status()["backlog"] == 6
     h.scheduler("start")
