@@ -5,7 +5,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
-import { MESSAGES_KEY, SCHEDULER_KEY } from "./servers.js";
+import { MESSAGES_KEY, PATIENCE, SCHEDULER_KEY } from "./servers.js";
 
 export const EXECUTABLE = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const SHOTS = process.env.HERALD_WEB_SHOTS;
@@ -18,7 +18,7 @@ export const SIZES = {
 // Root cannot use the sandbox, and a container's /dev/shm is small.
 export const FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"];
 
-export const launch = (more = {}) => chromium.launch({ executablePath: EXECUTABLE, args: [...FLAGS, ...(more.args ?? [])] });
+export const launch = (more = {}) => chromium.launch({ executablePath: EXECUTABLE, args: [...FLAGS, ...(more.args ?? [])], timeout: 2 * PATIENCE });
 
 /** The page and what it did: {page, requests, close()}. keys: those it is signed in with; none for the sign-in. */
 export async function open(browser, url, { size = "desktop", dark = false, keys, hash = "", context: options } = {}) {
@@ -28,7 +28,7 @@ export async function open(browser, url, { size = "desktop", dark = false, keys,
 	const page = await context.newPage();
 	const requests = [];
 	const faults = [];
-	page.setDefaultTimeout(15000);
+	context.setDefaultTimeout(PATIENCE);
 	page.on("request", (r) => requests.push(r.url()));
 	page.on("pageerror", (e) => faults.push(`error: ${e.stack}`));
 	page.on("dialog", (d) => {

@@ -3,28 +3,35 @@
 import { spawn, execFile } from "node:child_process";
 import { createServer } from "node:http";
 import { createServer as createTcp } from "node:net";
-import { mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { once } from "node:events";
 import { join } from "node:path";
 import { tmpdir } from "node:os";
 import { promisify } from "node:util";
 
 const BIN = process.env.HERALD_BIN ?? "herald";
+/** How long to wait for what is to come, in ms: much longer than it takes, since the machine may be busy. */
+export const PATIENCE = 60000;
 export const MESSAGES_KEY = "messages-key-of-the-tests";
 export const SCHEDULER_KEY = "scheduler-key-of-the-tests";
 export const PHONE = "+905551234567";
 
+/** Below the range from which the kernel takes ports for outgoing connections: a page that tries again and again to
+ *  reach a herald that is down would in the end be connected to itself, and herald could not come back. */
 export async function freePort() {
-	const s = createTcp().listen(0, "127.0.0.1");
-	await once(s, "listening");
-	const { port } = s.address();
-	s.close();
-	await once(s, "close");
-	return port;
+	for (;;) {
+		const port = 12000 + Math.floor(Math.random() * 20000);
+		const s = createTcp().listen(port, "127.0.0.1");
+		if (await once(s, "listening").catch(() => null)) {
+			s.close();
+			await once(s, "close");
+			return port;
+		}
+	}
 }
 
 /** The first true value that check() gives; throws when there is none in time. */
-export async function eventually(check, what, ms = 15000) {
+export async function eventually(check, what, ms = PATIENCE) {
 	const end = Date.now() + ms;
 	for (;;) {
 		const value = await check();
@@ -100,18 +107,23 @@ export class Herald {
 
 	async up() {
 		const log = openSync(join(this.dir, "herald.log"), "a");
-		this.process = spawn(BIN, ["serve"], { cwd: this.dir, env: this.env, stdio: ["ignore", log, log] });
+		// It ends with this process, also when that is killed.
+		this.process = spawn("setpriv", ["--pdeathsig", "KILL", BIN, "serve"],
+			{ cwd: this.dir, env: this.env, stdio: ["ignore", log, log] });
+		closeSync(log);
 		await eventually(async () => {
-			if (this.process.exitCode !== null)
-				throw new Error(`herald ended with ${this.process.exitCode}: ${this.log()}`);
+			if (this.ended())
+				throw new Error(`herald ended with ${this.process.exitCode ?? this.process.signalCode}: ${this.log()}`);
 			return (await fetch(`${this.url}/readyz`).catch(() => null))?.ok;
 		}, "readiness");
 	}
 
 	log = () => readFileSync(join(this.dir, "herald.log"), "utf8");
 
+	ended = () => this.process.exitCode !== null || this.process.signalCode !== null;
+
 	async down(signal = "SIGTERM") {
-		if (!this.process || this.process.exitCode !== null)
+		if (!this.process || this.ended())
 			return;
 		const ended = once(this.process, "exit");
 		this.process.kill(signal);
