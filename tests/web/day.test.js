@@ -157,6 +157,7 @@ test("stopped means that nothing leaves; a message can then be cancelled", async
 	await shoot(page, "day-09-explain-stopped");
 	await page.getByRole("dialog").getByRole("button", { name: "Cancel" }).click();
 	await page.getByRole("button", { name: "Cancel it" }).click();
+	await page.getByRole("heading", { name: `Cancel message ${id}?` }).waitFor({ state: "detached" });
 	await page.getByRole("dialog").getByText("cancelled", { exact: true }).first().waitFor();
 	assert.equal((await herald.get(id)).status, "cancelled");
 	await page.keyboard.press("Escape");
@@ -177,6 +178,7 @@ test("a failing receiver: messages fail, and the page says why", async () => {
 	await page.locator("table.messages tbody tr a").first().click();
 	const dialog = page.getByRole("dialog");
 	await dialog.getByText("HTTP 503").first().waitFor();
+	await dialog.locator(".timeline li").nth(1).waitFor();
 	assert.equal(await dialog.locator(".timeline li").count(), 2);
 	await shoot(page, "day-11-explain-failed");
 	await dialog.getByRole("button", { name: "Close" }).click();
@@ -264,7 +266,7 @@ test("dark mode is a matter of one click, and stays", async () => {
 	const colour = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
 	const light = await colour();
 	await page.getByRole("radio", { name: "dark" }).click({ force: true });
-	await eventually(async () => (await colour()) !== light, "another colour", 3000);
+	await eventually(async () => (await colour()) !== light, "another colour");
 	const chosen = await colour();
 	await page.reload();
 	await page.getByRole("heading", { name: "Cache" }).waitFor();

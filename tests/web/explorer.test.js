@@ -30,6 +30,7 @@ for (const size of ["desktop", "phone"])
 			await operation.waitFor();
 			await page.getByRole("button", { name: "Authorize" }).first().click();
 			const keys = page.getByRole("dialog", { name: "Keys" });
+			await keys.waitFor();
 			await look("keys");
 			await keys.locator("input").first().fill(MESSAGES_KEY);
 			await keys.getByRole("button", { name: "Authorize" }).first().click();

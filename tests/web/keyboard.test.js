@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { BOTH, launch, open, shoot } from "./browser.js";
-import { Herald, MESSAGES_KEY, SCHEDULER_KEY, Sink } from "./servers.js";
+import { eventually, Herald, MESSAGES_KEY, SCHEDULER_KEY, Sink } from "./servers.js";
 
 let herald, sink, browser;
 
@@ -23,6 +23,13 @@ const focused = (page) => page.evaluate(() => {
 	const label = e.labels?.[0]?.textContent ?? e.getAttribute("aria-label") ?? e.textContent ?? "";
 	return label.trim();
 });
+
+/** The focus goes to the heading of a view that is opened, a moment after it is there. */
+async function onHeading(page, name) {
+	const heading = page.getByRole("heading", { name, level: 1 });
+	await heading.waitFor();
+	await eventually(() => heading.evaluate((e) => e === document.activeElement), `the focus on the heading “${name}”`);
+}
 
 /** Presses Tab until something so named has the focus, and sees that the focus can be seen on the way. */
 async function tabTo(page, name, most = 60) {
@@ -52,8 +59,7 @@ test("from the keys to a message that is written, found and cancelled", async ()
 
 	await tabTo(page, /^New message/);
 	await page.keyboard.press("Enter");
-	await page.getByRole("heading", { name: "New message", level: 1 }).waitFor();
-	assert.equal(await focused(page), "New message", "the focus goes to the heading of the view");
+	await onHeading(page, "New message");
 	await tabTo(page, /^Phone number/);
 	await page.keyboard.type("+905551234567");
 	await tabTo(page, /^Message$/);
@@ -65,15 +71,20 @@ test("from the keys to a message that is written, found and cancelled", async ()
 	await page.getByRole("heading", { level: 1 }).focus();
 	await page.keyboard.press("g");
 	await page.keyboard.press("m");
+	await onHeading(page, "Messages");
 	await page.locator("table.messages tbody tr").waitFor();
 	await page.keyboard.press("j");
 	assert.match(await focused(page), /\+905551234567/);
 	await page.keyboard.press("Enter");
 	await page.getByRole("heading", { name: "Message #1" }).waitFor();
+	await page.getByRole("button", { name: "Cancel", exact: true }).waitFor();
 	await tabTo(page, /^Cancel$/);
 	await page.keyboard.press("Enter");
+	const sure = page.getByRole("heading", { name: "Cancel message 1?" });
+	await sure.waitFor();
 	await tabTo(page, /^Cancel it$/);
 	await page.keyboard.press("Enter");
+	await sure.waitFor({ state: "detached" });
 	await page.getByRole("dialog").getByText("cancelled", { exact: true }).first().waitFor();
 	await shoot(page, "keyboard-cancelled");
 	await page.keyboard.press("Escape");
@@ -85,7 +96,7 @@ test("from the keys to a message that is written, found and cancelled", async ()
 
 test("the focus stays in a dialog, and Esc closes it", async () => {
 	const { page, close } = await open(browser, herald.url, { keys: BOTH });
-	await page.locator(".scheduler").waitFor();
+	await page.getByRole("button", { name: "Change the pace" }).waitFor();
 	await tabTo(page, /^Change the pace/);
 	await page.keyboard.press("Enter");
 	await page.getByRole("dialog").waitFor();

@@ -27,9 +27,9 @@ for (const signal of ["SIGTERM", "SIGKILL"])
 		await page.getByRole("link", { name: "Not known the server is away" }).waitFor();
 		await shoot(page, `restart-${signal}-away`);
 		await herald.up();
-		await page.getByRole("heading", { name: "Scheduler is running" }).waitFor({ timeout: 30000 });
+		await page.getByRole("heading", { name: "Scheduler is running" }).waitFor();
 		const before = (await herald.stats()).sent;
-		await page.getByText("The server cannot be reached.").waitFor({ state: "detached", timeout: 30000 });
+		await page.getByText("The server cannot be reached.").waitFor({ state: "detached" });
 		await page.getByText("Live", { exact: true }).waitFor();
 		// Nobody touches the page: what happens now appears on it.
 		const { id } = await herald.create(`after ${signal}`);

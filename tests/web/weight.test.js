@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { BOTH, launch, open, VIEWS } from "./browser.js";
-import { Herald } from "./servers.js";
+import { eventually, Herald } from "./servers.js";
 
 const MOST = 150_000;
 let herald, browser;
@@ -21,16 +21,18 @@ async function weigh() {
 	const { page, context, close } = await open(browser, `${herald.url}/livez`, { keys: BOTH });
 	const cdp = await context.newCDPSession(page);
 	const files = new Map();
-	let total = 0;
-	await cdp.send("Network.enable");
-	cdp.on("Network.responseReceived", ({ requestId, response }) => files.set(requestId, response));
-	cdp.on("Network.loadingFinished", ({ requestId, encodedDataLength }) => {
-		if (!new URL(files.get(requestId).url).pathname.startsWith("/api/"))
-			total += encodedDataLength;
+	cdp.on("Network.responseReceived", ({ requestId, response }) => {
+		if (!new URL(response.url).pathname.startsWith("/api/"))
+			files.set(requestId, response);
 	});
+	const sizes = new Map();
+	cdp.on("Network.loadingFinished", ({ requestId, encodedDataLength }) => sizes.set(requestId, encodedDataLength));
+	await cdp.send("Network.enable");
 	await page.goto(herald.url);
 	await VIEWS.overview(page);
 	await page.locator(".chart").first().waitFor();
+	await eventually(() => [...files.keys()].every((id) => sizes.has(id)), "the end of what has begun to come");
+	const total = [...files.keys()].reduce((sum, id) => sum + sizes.get(id), 0);
 	return { total, files: [...files.values()], close };
 }
 
