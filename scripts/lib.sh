@@ -39,11 +39,45 @@ missing_packages() {
 	done
 }
 
+# patiently WHAT COMMAND...: a command that a network can fail for a moment, up to three times. Says each time what
+# has failed.
+patiently() {
+	_what=$1
+	shift
+	for _pause in 5 20 ''; do
+		if "$@"; then
+			return 0
+		elif [ -n "$_pause" ]; then
+			say "$_what failed; once more in $_pause s" >&2
+			sleep "$_pause"
+		fi
+	done
+	say "$_what failed three times" >&2
+	return 1
+}
+
+# Another one that installs something at this moment is waited for.
+apt_get() {
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 \
+		-o Dpkg::Use-Pty=0 "$@"
+}
+
+# The lists of an archive that one does not need may stay out of reach: what they are read for decides.
 apt_update_once() {
-	if [ -z "${_apt_updated:-}" ]; then
-		as_root apt-get -qq -o Acquire::Retries=3 update || die "apt-get update failed"
+	[ -z "${_apt_updated:-}" ] || return 0
+	if apt_get -o APT::Update::Error-Mode=any update; then
 		_apt_updated=1
+	else
+		say "apt-get update failed" >&2
 	fi
+}
+
+apt_install() {
+	apt_update_once
+	apt_get install -y --no-install-recommends "$@" >/dev/null || {
+		_apt_updated= # the archive may have moved on
+		return 1
+	}
 }
 
 # Installs what is missing; says nothing and takes no time when all is there.
@@ -51,19 +85,17 @@ need_packages() {
 	_missing=$(missing_packages "$@")
 	[ -n "$_missing" ] || return 0
 	say "installing $_missing"
-	apt_update_once
 	# Installing a library must not start a service: for the time of the call, policy-rc.d says no.
 	_policy=/usr/sbin/policy-rc.d
-	if [ -e $_policy ]; then
+	if [ -e $_policy ] && ! grep -q 'of herald' $_policy; then # one of ours was left by a call that was killed
 		_policy=
 	else
-		printf '#!/bin/sh\nexit 101\n' | as_root tee $_policy >/dev/null
+		printf '#!/bin/sh\n# Of herald: scripts/lib.sh.\nexit 101\n' | as_root tee $_policy >/dev/null
 		as_root chmod 755 $_policy
 	fi
 	_ok=true
 	# shellcheck disable=SC2086 # a list of names
-	as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Acquire::Retries=3 \
-		-o Dpkg::Use-Pty=0 install -y --no-install-recommends $_missing >/dev/null || _ok=false
+	patiently "installing $_missing" apt_install $_missing || _ok=false
 	[ -z "$_policy" ] || as_root rm -f "$_policy"
 	$_ok || die "could not install: $_missing"
 }
@@ -73,6 +105,21 @@ need_node() {
 	if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
 		need_packages nodejs npm
 	fi
+}
+
+# npm_ci FOLDER: installs there what its package-lock.json pins, from what npm has kept of earlier downloads as far as
+# that goes.
+npm_ci() {
+	_kept=--prefer-offline
+	patiently "npm ci in $1" npm_ci_once "$1"
+}
+
+npm_ci_once() {
+	(cd "$1" && npm ci "$_kept" --fetch-timeout=60000 --fetch-retry-mintimeout=2000 --no-fund --no-audit --ignore-scripts \
+		--loglevel=error) >&2 || {
+		_kept=--prefer-online # it may be older than the pins
+		return 1
+	}
 }
 
 # The database servers of tests/servers, as programs alone: no service, and no cluster of PostgreSQL's
@@ -96,16 +143,23 @@ need_tool() {
 			return 0
 		fi
 	done
-	apt_update_once >&2
-	mkdir -p "$tools_dir/deb"
-	(cd "$tools_dir/deb" && apt-get -qq -o Acquire::Retries=3 download "$2" >&2 &&
-		dpkg-deb -x "$2"_*.deb "$tools_dir") || return 1
+	patiently "fetching the package $2" unpack_tool "$2" >&2 || return 1
 	for _dir in "$tools_dir/usr/bin" "$tools_dir/usr/sbin"; do
 		if [ -x "$_dir/$1" ]; then
 			printf '%s\n' "$_dir/$1"
 			return 0
 		fi
 	done
+	return 1
+}
+
+# Nothing appears under its name before all of it is there.
+unpack_tool() {
+	apt_update_once
+	rm -rf "$tools_dir/new" && mkdir -p "$tools_dir/new" &&
+		(cd "$tools_dir/new" && apt-get -qq -o Acquire::Retries=3 download "$1" && dpkg-deb -x ./*.deb . && rm ./*.deb) &&
+		cp -alf "$tools_dir/new/." "$tools_dir/" && rm -rf "$tools_dir/new" && return
+	_apt_updated=
 	return 1
 }
 
@@ -141,7 +195,18 @@ build_herald() {
 	ln -sf src/herald "$root/build/herald"
 }
 
-# A TCP port of the loopback that nobody uses right now.
+# A TCP port of the loopback that nobody uses right now, below the range from which the kernel takes those of outgoing
+# connections: so that none of these has it when it is needed.
 free_port() {
-	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+	python3 - <<-'PY'
+		import random, socket
+		while True:
+		    with socket.socket() as s:
+		        try:
+		            s.bind(("127.0.0.1", random.randrange(12000, 32000)))
+		        except OSError:
+		            continue
+		        print(s.getsockname()[1])
+		        break
+	PY
 }

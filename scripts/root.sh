@@ -25,6 +25,16 @@ can_make_roots() {
 	return 1
 }
 
+# In namespaces of its own: whatever happens, no mount and no process stays.
+bootstrap() {
+	rm -rf --one-file-system "$_new"
+	unshare --mount --pid --fork --kill-child --mount-proc debootstrap --variant=minbase bookworm \
+		"$_new" "$_main" >"$roots/debootstrap.log" 2>&1 || {
+		tail -n 5 "$roots/debootstrap.log" >&2
+		return 1
+	}
+}
+
 # make_root DIR: a new bare Debian 12, with the machine's way to the archive. The outcome of debootstrap is kept
 # in build/roots for the next time.
 make_root() {
@@ -36,13 +46,7 @@ make_root() {
 	if [ ! -f "$roots/bookworm.tar" ]; then
 		say "fetching a bare Debian 12"
 		_new=$roots/new
-		rm -rf --one-file-system "$_new"
-		# In namespaces of its own: whatever happens, no mount and no process stays.
-		if ! unshare --mount --pid --fork --kill-child --mount-proc debootstrap --variant=minbase bookworm \
-			"$_new" "$_main" >"$roots/debootstrap.log" 2>&1; then
-			tail -n 5 "$roots/debootstrap.log" >&2
-			die "debootstrap failed"
-		fi
+		patiently debootstrap bootstrap || die "could not fetch a bare Debian 12; see $roots/debootstrap.log"
 		rm -rf "${_new:?}/dev" "$_new/etc/apt/sources.list"
 		mkdir "$_new/dev"
 		tar -C "$_new" -cf "$roots/bookworm.tar.new" . || die "cannot write $roots/bookworm.tar.new"
