@@ -25,10 +25,12 @@ import os
 import pathlib
 import pwd
 import random
+import re
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -389,6 +391,7 @@ class FerretDB(Server):
 
     name = "mongodb"
     variable = "HERALD_TEST_MONGODB_URL"
+    unavailable = None  # why, once that is known
 
     def __init__(self, *, durable=False, backend=None, **options):
         self.bin = self.build()
@@ -407,15 +410,30 @@ class FerretDB(Server):
         newest = max(p.stat().st_mtime for p in source.iterdir())
         if binary.exists() and binary.stat().st_mtime > newest:
             return binary
+        if FerretDB.unavailable:
+            raise Unavailable(FerretDB.unavailable)
         go = find_program("go")
         cache.mkdir(parents=True, exist_ok=True)
         made = cache / f"herald-test-ferretdb.{os.getpid()}"
-        done = subprocess.run([go, "build", "-trimpath", "-buildvcs=false",
-                               "-tags=ferretdb_no_sqlite", "-o", made, "."], cwd=source,
-                              env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"},
-                              capture_output=True, text=True)
+
+        def run(*command):
+            return subprocess.run([go, *command], cwd=source, capture_output=True, text=True,
+                                  env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"})
+
+        # The first command fetches what it is made of, unless it is there; a network can fail for a moment.
+        tags = "-tags=ferretdb_no_sqlite"
+        for pause in (5, 20, None):
+            done = run("list", "-deps", tags, ".")
+            if done.returncode == 0:
+                done = run("build", "-trimpath", "-buildvcs=false", tags, "-o", made, ".")
+            passing = re.search(r"dial tcp|lookup |connect|timeout|EOF|TLS|\b50[0-9] ", done.stderr)
+            if not done.returncode or not passing or pause is None:
+                break
+            print(f"fetching FerretDB failed; once more in {pause} s: {done.stderr.strip()[-300:]}", file=sys.stderr)
+            time.sleep(pause)
         if done.returncode:
-            raise Unavailable(f"FerretDB does not build here: {done.stderr.strip()[-2000:]}")
+            FerretDB.unavailable = f"FerretDB does not build here: {done.stderr.strip()[-2000:]}"
+            raise Unavailable(FerretDB.unavailable)
         os.replace(made, binary)
         return binary
 
