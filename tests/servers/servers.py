@@ -153,13 +153,13 @@ class Server:
 
     def spawn(self):
         die_with_us = self.drop_signal
-        libc = ctypes.CDLL(None)
+        prctl = ctypes.CDLL(None).prctl  # looked up here: after the fork another thread's lock may be held for ever
         with self.log.open("ab") as log:
             # A session of its own: Ctrl-C at the tests must not reach the server before they are done.
             self.process = subprocess.Popen(
                 [str(c) for c in self.command()], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 cwd=self.dir, env=self.environment(), start_new_session=True, **self.account,
-                preexec_fn=lambda: libc.prctl(1, die_with_us))  # PR_SET_PDEATHSIG
+                preexec_fn=lambda: prctl(1, die_with_us))  # PR_SET_PDEATHSIG
 
     def try_again(self):
         """Whether a start that failed is worth repeating."""
