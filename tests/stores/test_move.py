@@ -26,8 +26,7 @@ def fill(herald, sink, n=10):
     one = herald(WEBHOOK_URL=sink(answer).url, DELIVERY_MODE="strict", MAX_ATTEMPTS=3, RETRY_BACKOFF="1s,1h",
                  MESSAGE_MAX_CONTENT_LENGTH=5000, PHONE_PATTERN=r"^\+90[0-9]+$", INVALID_MESSAGES="park",
                  WEBHOOK_TIMEOUT_SECONDS=60).start()
-    for kind in ("sent", "failed", "retry", "unknown", "hang"):
-        one.create_many(n, prefix=kind)
+    ids = {kind: one.create_many(n, prefix=kind) for kind in ("sent", "failed", "retry", "unknown", "hang")}
     one.create(LONG_TEXT)
     one.create("sent שלום 你好 \"quoted\" 'single' \\ back\ttab\nline; -- %s %d ?1 $1")
     one.create("sent with all", metadata={"a": ["b", None, 1.5, {"c": "ü"}]}, idempotencyKey="key-1")
@@ -38,8 +37,8 @@ def fill(herald, sink, n=10):
         one.api.delete(f"/api/v1/messages/{m['id']}")
     one.wait_stats(sent=n + 3, failed=n, unknown=n, cancelled=2, invalid=1, sending=n, pending=n + 3)
     # The second attempt of those that are retried: 503 again, and then not before an hour.
-    h.eventually(lambda: all(one.get(m)["attempts"] == 2 for m in one.api.get(
-        "/api/v1/messages?status=pending&pageSize=100").data if m["content"].startswith("retry")))
+    for i in ids["retry"]:
+        h.eventually(lambda: (m := one.get(i))["attempts"] == 2 and m["status"] == "pending", what="its second attempt")
     one.scheduler("stop")
     one.scheduler("start", {"failureRate": 0.25})
     one.scheduler("stop")
