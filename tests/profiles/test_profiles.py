@@ -89,14 +89,20 @@ class Scene:
         self.place, self.herald, self.messages = p, one, []
 
     def send(self, n):
-        """Creates n messages while nothing is sent, then has them sent."""
+        """Creates n messages while nothing is sent, then has them sent: two one after the other, more all at once."""
         first = len(self.messages) + 1
         for i in range(first, first + n):
             m = self.herald.create(f"message {i}")
             self.messages.append({**ids_of(m["id"]), "messageId": f"provider-{i}"})
-        self.herald.scheduler("start")
-        self.herald.wait_stats(sent=len(self.messages))
-        self.herald.scheduler("stop")
+        if n > 2:
+            self.herald.scheduler("start", {"batchSize": n})
+            self.herald.wait_stats(sent=len(self.messages), timeout=30)
+            self.herald.scheduler("stop")
+            return
+        for i in range(first, first + n):
+            # Not by the scheduler: its next beat would not wait for the end of what the last one has sent.
+            eventually(lambda: self.herald.api.post("/api/v1/scheduler/run").status == 200, what="a run")
+            self.herald.wait_stats(sent=i)
 
     def cached(self):
         """What the first message, or the list, has in Redis by now; None while there is nothing."""
@@ -266,10 +272,14 @@ def test_open_routes_are_warned_of(name, scenes):
 # --- sending ------------------------------------------------------------------------------------------------
 
 
+def seconds(text):
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_order(name, place, run):
     p = place(name)
-    one = run(p, **QUICK)
+    one = run(p, **QUICK, SEND_CONCURRENCY=1)  # or the second may overtake the first on its way
     one.create_many(4, "message")
     one.scheduler("start")
     one.wait_stats(sent=4)
@@ -308,11 +318,20 @@ def test_tries(name, place, run):
     one = run(p, **{**QUICK, "MESSAGE_SEND_INTERVAL": "1h"})
     m = one.create("message 1")
     one.scheduler("start")
-    gaps = sending.get("gaps", [])
-    p.sink.wait(1 + len(gaps), timeout=20)
+    gaps, waits = sending.get("gaps", []), {}
+
+    def all_came():
+        shown = one.get(m)
+        if "nextAttemptAt" in shown:
+            waits[shown["attempts"]] = seconds(shown["nextAttemptAt"]) - seconds(shown["updatedAt"])
+        return len(p.sink.requests) > len(gaps)
+    eventually(all_came, 40, what="its tries")
     times = [r.mono for r in p.sink.requests]
+    assert waits or not gaps
     for i, gap in enumerate(gaps):
-        assert gap <= times[i + 1] - times[i] < 1.2 * gap + 0.7 * h.SLOW, (i, times)
+        assert gap <= times[i + 1] - times[i], (i, times)
+        # Looked at in between, so on a busy machine one may have been missed.
+        assert gap - 0.01 <= waits.get(i + 1, gap) <= 1.2 * gap + 0.01, (i, waits)
     if not gaps:
         one.wait_status(m, "failed")
         assert len(one.attempts(m)) == sending["tries"] == len(p.sink.requests)
@@ -354,7 +373,7 @@ def test_beats(name, place, run):
     one.wait_stats(sent=5)
     runs = [r for r in one.runs() if r["claimed"]][::-1]
     assert [r["claimed"] for r in runs] == [2, 2, 1]
-    begun = [datetime.datetime.fromisoformat(r["startedAt"].replace("Z", "+00:00")).timestamp() for r in runs]
+    begun = [seconds(r["startedAt"]) for r in runs]
     assert all(b - a >= 0.399 for a, b in zip(begun, begun[1:])), begun
     one.stop()
 
