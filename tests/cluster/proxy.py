@@ -12,6 +12,7 @@ The first two look the same from herald's side: it cannot know whether the trans
 """
 import contextlib
 import random
+import re
 import socket
 import struct
 import threading
@@ -20,6 +21,9 @@ import time
 # What MySQL 8.0.24 and later leave behind in a connection that they close because of wait_timeout: an error that
 # answers nothing, to be read by whoever sends the next statement. MariaDB just closes it.
 FAREWELL = b"\xff" + struct.pack("<H", 4031) + b"#HY000The client was disconnected by the server because of inactivity."
+
+# What begins and ends a transaction with MySQL.
+BOUNDS = re.compile(rb"\b(?:(START TRANSACTION)|COMMIT|ROLLBACK)\b", re.I)
 
 QUIET = 0.1  # a server that has said nothing for so long after its first byte has said all
 
@@ -139,7 +143,7 @@ class Link:
     def __init__(self, proxy, client, server):
         self.proxy, self.client, self.server = proxy, client, server
         self.spot = proxy.spots_commit() if proxy.spots_commit else lambda data: False
-        self.deaf, self.answered_at, self.unread = False, 0.0, 0
+        self.deaf, self.answered_at, self.unread, self.inside = False, 0.0, 0, False
         self.turn, self.asked_at, self.told_at = threading.Lock(), 0.0, 0.0
         with proxy.lock:
             proxy.links.add(self)
@@ -158,7 +162,7 @@ class Link:
     def dismiss(self):
         """False: it is not idle."""
         with self.turn, contextlib.suppress(OSError):
-            if self.told_at <= self.asked_at or time.monotonic() - self.told_at < QUIET:
+            if self.inside or self.told_at <= self.asked_at or time.monotonic() - self.told_at < QUIET:
                 return False
             self.deaf = True  # what the server says of it is no more passed on
             self.client.sendall(len(FAREWELL).to_bytes(3, "little") + b"\0" + FAREWELL)
@@ -172,6 +176,8 @@ class Link:
                     break
                 self.unread = 0
                 with self.turn:
+                    for bound in BOUNDS.finditer(data):
+                        self.inside = bool(bound[1])
                     self.asked_at = time.monotonic()
                     self.server.sendall(data)
         while self.proxy.choked and not self.proxy.closing:
@@ -189,11 +195,12 @@ class Link:
             p.held += p.holding
         while p.holding and not p.closing:
             time.sleep(0.02)
-        if p.delays:
+        delay = p.delays
+        if delay:
             answer = self.deaf = True
             p.delayed += 1
             self.client.shutdown(socket.SHUT_RDWR)
-            time.sleep(p.delays)
+            time.sleep(delay)
         if answer:
             self.deaf = True
             self.server.sendall(data)

@@ -1,7 +1,7 @@
 """Nodes that leave in order, one after the other, and one that does not: what the others make of it."""
 import time
 
-from herald import SLOW, eventually, reply
+from herald import eventually, reply
 
 import cluster as c
 
@@ -23,11 +23,12 @@ def test_a_rolling_restart(database, nodes, sink):
         eventually(lambda: len(s.requests) > sent + 2, what="deliveries by the others")
         node.start()
     s.wait(len(s.requests) + 4)
-    until, stall = time.time(), stalls.stop()
+    until = time.time()
+    stalls.stop()
     cl.drain()
     cl.stop()
     times = c.check_pace(cl, s, interval, 2)
-    c.check_no_beat_left_out(cl, times, since, until, interval, stall)
+    c.check_no_beat_left_out(cl, times, since, until, interval, stalls)
     c.check_ledger(cl, load, s, strict=False, doubles=False)
 
 
@@ -51,4 +52,5 @@ def test_what_a_dead_node_had_is_found_within_one_lease(database, nodes, sink):
     assert lost and {a.node for a in lost} == {"n1"}
     for a in lost:
         (again,) = [b for b in attempts if b.message == a.message and b.attempt == a.attempt + 1]
-        assert a.started + c.LEASE - 0.1 <= again.started <= died + c.LEASE + 2 * SLOW, (a, again, died)
+        # Half of another lease is for a machine that is busy.
+        assert a.started + c.LEASE - 0.1 <= again.started <= died + 1.5 * c.LEASE, (a, again, died)
