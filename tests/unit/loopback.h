@@ -236,7 +236,8 @@ static inline void *server_main(void *arg)
 	return NULL;
 }
 
-static inline int listen_loopback(int backlog, int *ret_port)
+/* A port that refuses connections, and that nobody else gets until the descriptor is closed. */
+static inline int refusing_loopback(int *ret_port)
 {
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t len = sizeof(a);
@@ -244,9 +245,16 @@ static inline int listen_loopback(int backlog, int *ret_port)
 
 	assert_true(fd >= 0);
 	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
-	assert_int_equal(listen(fd, backlog), 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
 	*ret_port = ntohs(a.sin_port);
+	return fd;
+}
+
+static inline int listen_loopback(int backlog, int *ret_port)
+{
+	int fd = refusing_loopback(ret_port);
+
+	assert_int_equal(listen(fd, backlog), 0);
 	return fd;
 }
 
