@@ -237,13 +237,14 @@ size_t dispatch_finish(struct dispatch *d, usec_t timeout)
 		pthread_mutex_lock(&d->lock);
 		while (!finished(d) && !rc)
 			rc = pthread_cond_timedwait(&d->changed, &d->lock, &at);
-		left = d->left_in_flight + d->left_unsettled;
 		pthread_mutex_unlock(&d->lock);
 
 		atomic_store(&d->quit, true);
 		wire_wake(d);
 		thread_join(d->wire_thread);
 		d->wire_runs = false;
+		/* Only now is it sure that it has been told. */
+		left = d->left_in_flight + d->left_unsettled;
 	}
 	if (d->ledger_runs) {
 		queue_close(&d->jobs);

@@ -81,7 +81,7 @@ static void take_mail(struct dispatch *d)
 	}
 }
 
-/* Tells dispatch_finish() what is left. */
+/* Tells dispatch_finish() what is left: while stopping, and in any case at the end. */
 static void tell(struct dispatch *d)
 {
 	const struct wire *w = &d->w;
@@ -193,6 +193,7 @@ void *wire_main(void *arg)
 	/* What has ended is settled even now; what is in flight keeps its lease. */
 	w->outbox_since = 0;
 	send_outbox(d, clock_mono());
+	tell(d);
 	queue_close(&d->mail);
 	supply_refuse(d);
 	while ((item = queue_take(&d->mail, 1, NULL)))
