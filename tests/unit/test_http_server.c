@@ -448,6 +448,22 @@ static void *open_gate_later(void *gate)
 	return NULL;
 }
 
+/* A gate to be opened when the server has ended a connection. */
+struct cut {
+	struct gate *gate;
+	int fd;
+};
+
+static void *open_gate_when_cut_off(void *arg)
+{
+	const struct cut *cut = arg;
+	struct pollfd p = {.fd = cut->fd, .events = POLLIN};
+
+	poll(&p, 1, 60 * 1000);
+	gate_set(cut->gate, false);
+	return NULL;
+}
+
 /* Whoever is cut off aside is still waited for: nothing of it outlives the server. */
 static void shutdown_waits_for_those_aside(void **state)
 {
@@ -458,12 +474,13 @@ static void shutdown_waits_for_those_aside(void **state)
 	struct error err = ERROR_INIT;
 	pthread_t opener;
 	int fd = dial_listener(h, 0);
+	struct cut cut = {.gate = &aside_gate, .fd = fd};
 
 	atomic_store(&aside_ended, 0);
 	gate_set(&aside_gate, true);
 	ask(fd, "GET", "/wait", NULL);
 	gate_await(&aside_gate, 1);
-	assert_int_equal(thread_start(&opener, "opener", open_gate_later, &aside_gate, &err), OK);
+	assert_int_equal(thread_start(&opener, "opener", open_gate_when_cut_off, &cut, &err), OK);
 	assert_int_equal(http_finish(h, 0), 1);
 	assert_int_equal(atomic_load(&aside_ended), 1);
 	http_close(h);
@@ -647,6 +664,7 @@ static void shutdown_cuts_off_what_hangs(void **state)
 	struct server *s = *state;
 	struct buf text = BUF_INIT;
 	struct error err = ERROR_INIT;
+	struct cut cut = {.gate = &get_gate};
 	pthread_t opener;
 	int get, create, idle;
 
@@ -660,7 +678,8 @@ static void shutdown_cuts_off_what_hangs(void **state)
 	gate_await(&get_gate, 1);
 	gate_await(&insert_gate, 1);
 	/* A worker cannot be torn out of a call: its end is waited for. */
-	assert_int_equal(thread_start(&opener, "opener", open_gate_later, &get_gate, &err), OK);
+	cut.fd = get;
+	assert_int_equal(thread_start(&opener, "opener", open_gate_when_cut_off, &cut, &err), OK);
 	assert_int_equal(http_finish(s->http, 50 * USEC_PER_MSEC), 2);
 	thread_join(opener);
 	assert_int_equal(answer(get, &text), 0);
