@@ -7,6 +7,9 @@
     p.holding = True        # none arrives: to the server, the clients hang in the middle of their transactions,
                             # and do not come back when it throws them out
     p.dismiss()             # those that are idle end as in MySQL: with a last word
+    p.stepping = True       # each waits (p.waiting says how many do) for
+    p.let_pass()            # one of them, or
+    p.drop_waiting()        # all of them never arrive
 
 The first two look the same from herald's side: it cannot know whether the transaction was done.
 """
@@ -77,7 +80,8 @@ class Proxy:
         self.target, self.spots_commit = target, spots_commit
         self.answers = self.requests = self.delays = 0.0
         self.rng = random.Random(7)
-        self.holding = self.choked = False
+        self.holding = self.choked = self.stepping = False
+        self.waiting = self.permits = self.dropped = 0
         self.chokes_on = None
         self.commits = self.answers_cut = self.requests_cut = self.delayed = self.held = 0
         self.sockets, self.links = set(), set()
@@ -113,6 +117,30 @@ class Proxy:
             with self.lock:
                 self.sockets |= {client, server}
             Link(self, client, server)
+
+    def let_pass(self):
+        """Returns when it has."""
+        with self.lock:
+            self.permits += 1
+        while self.permits and not self.closing:
+            time.sleep(0.005)
+
+    def drop_waiting(self):
+        with self.lock:
+            self.dropped += 1
+
+    def step(self):
+        """Waits for leave. Whether the commit is dropped."""
+        with self.lock:
+            before = self.dropped
+            self.waiting += 1
+        while True:
+            with self.lock:
+                if self.dropped > before or self.permits or self.closing or not self.stepping:
+                    self.waiting -= 1
+                    self.permits -= self.permits > 0 and self.dropped == before
+                    return self.dropped > before
+            time.sleep(0.005)
 
     def dismiss(self):
         """Returns how many."""
@@ -195,6 +223,8 @@ class Link:
             p.held += p.holding
         while p.holding and not p.closing:
             time.sleep(0.02)
+        if p.stepping and p.step():
+            return True
         delay = p.delays
         if delay:
             answer = self.deaf = True

@@ -4,7 +4,7 @@ import pathlib
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-for folder in ("integration", "servers"):
+for folder in ("integration", "servers", "cluster"):
     sys.path.insert(0, str(HERE.parent / folder))
 
 import pytest

@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 import herald as h
+import proxy
 
 LONG_TEXT = "sent " + "ü€😀x" * 1000
 numbers = itertools.count(1)
@@ -130,12 +131,19 @@ def test_there_and_back_again(herald, sink, postgres, mariadb, ferretdb, tmp_pat
     assert there.status()["runsCount"] > len(before["runs"]) or there.runs()[0]["run"] >= len(before["runs"])
 
 
-def test_killed_and_resumed(herald, postgres, tmp_path):
+@pytest.fixture
+def relay(postgres):
+    """Between herald and the server; see cluster/proxy.py."""
+    with proxy.Proxy(("127.0.0.1", postgres.port), spots_commit=proxy.commits_of("postgres")) as one:
+        yield one
+
+
+def test_killed_and_resumed(herald, postgres, relay, tmp_path):
     """kill -9 at three places, each a little further."""
     one = herald(AUTO_START_SCHEDULER="false").start()
     one.create_many(20000, prefix="x" * 200)
     one.stop()
-    source, target = f"sqlite:{one.database}", new_database(postgres)
+    source, target = f"sqlite:{one.database}", new_database(postgres).replace(f":{postgres.port}/", f":{relay.port}/")
     database = target.split("?")[0].rsplit("/", 1)[1]
 
     def copied():
@@ -143,16 +151,21 @@ def test_killed_and_resumed(herald, postgres, tmp_path):
             return int(postgres.sql("SELECT count(*) FROM herald_messages", database))
         except (subprocess.CalledProcessError, ValueError):
             return 0
-    last = 0
+    last, relay.stepping = 0, True
     for _ in range(3):
         process = subprocess.Popen([h.BIN, "move", "--from", source, "--to", target], cwd=one.dir,
                                    env=h.environment(**one.env), stderr=subprocess.PIPE, text=True)
-        h.eventually(lambda: copied() > last or process.poll() is not None, 20, 0.005)
+        # At the commit after one that has brought it further.
+        while h.eventually(lambda: relay.waiting or process.poll() is not None, 20) and copied() == last:
+            relay.let_pass()
         process.kill()
         _, said = process.communicate()
         assert process.returncode == -signal.SIGKILL, said
+        relay.drop_waiting()
+        h.eventually(lambda: not relay.waiting, what="the end of its connection")
         last = copied()
         assert 0 < last < 20000
+    relay.stepping = False
     # Nobody works with either side meanwhile.
     for url, said in ((source, "being moved to"), (target, "unfinished copy of")):
         refused = one.run("serve", DATABASE_URL=url)
