@@ -40,6 +40,8 @@ char *fresh_database(const char *url);
 /* Makes the database that fresh_database() made last go by this time; false: it cannot. The store must
  * have been opened. */
 bool database_clock(usec_t now);
+/* Whether nobody is connected to that database any more; true where that cannot be told. */
+bool database_left(void);
 struct store *open_store(const char *url);
 void empty(struct fixture *f);  /* closes the store and opens a new one */
 void reopen(struct fixture *f); /* closes the store and opens it again */

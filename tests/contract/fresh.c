@@ -36,6 +36,16 @@ static bool postgres_exec(const char *sql)
 	return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
 }
 
+static bool postgres_left(void)
+{
+	PGresult *res = PQexec(postgres, "SELECT 1 FROM pg_stat_activity WHERE datname=current_database()"
+	                                 " AND application_name='herald' LIMIT 1");
+	bool left = PQresultStatus(res) == PGRES_TUPLES_OK && !PQntuples(res);
+
+	PQclear(res);
+	return left;
+}
+
 static void postgres_remove(void)
 {
 	PQfinish(postgres);
@@ -64,11 +74,12 @@ static char *fresh_postgres(const char *url)
 static char mysql_statement[128];
 static const char *mysql_url;
 
-static bool mysql_prepare(void)
+static bool mysql_prepare(bool *ret_rows)
 {
 	char *text = xstrdup(strstr(mysql_url, "//") + 2), *host = strchr(text, '@');
 	char *password = strchr(text, ':'), *port = host ? strchr(host, ':') : NULL;
 	MYSQL *c = mysql_init(NULL);
+	MYSQL_RES *rows = NULL;
 	bool done = false;
 
 	if (host && port && password && password < host) {
@@ -76,9 +87,13 @@ static bool mysql_prepare(void)
 		done = mysql_real_connect(c, host + 1, text, password + 1, NULL,
 		                          (unsigned)strtoul(port + 1, NULL, 10), NULL,
 		                          CLIENT_MULTI_STATEMENTS) &&
-		       !mysql_query(c, mysql_statement) &&
-		       (!mysql_more_results(c) || !mysql_next_result(c));
+		       !mysql_query(c, mysql_statement);
+		rows = done ? mysql_store_result(c) : NULL;
+		done = done && (!mysql_more_results(c) || !mysql_next_result(c));
 	}
+	if (ret_rows)
+		*ret_rows = rows && mysql_num_rows(rows) > 0;
+	mysql_free_result(rows);
 	if (!done)
 		print_error("%s\n", mysql_error(c));
 	mysql_close(c);
@@ -89,7 +104,16 @@ static bool mysql_prepare(void)
 static void mysql_remove(void)
 {
 	snprintf(mysql_statement, sizeof(mysql_statement), "DROP DATABASE IF EXISTS herald_%d", getpid());
-	mysql_prepare();
+	mysql_prepare(NULL);
+}
+
+static bool mysql_left(void)
+{
+	bool some = true;
+
+	snprintf(mysql_statement, sizeof(mysql_statement),
+	         "SELECT 1 FROM information_schema.processlist WHERE db='herald_%d'", getpid());
+	return mysql_prepare(&some) && !some;
 }
 
 /* A server under libfaketime reads its clock from a file. Half a microsecond more, since what reads it
@@ -117,7 +141,7 @@ static char *fresh_mysql(const char *url)
 	mysql_url = url;
 	snprintf(mysql_statement, sizeof(mysql_statement),
 	         "DROP DATABASE IF EXISTS herald_%d;CREATE DATABASE herald_%d", getpid(), getpid());
-	if (!path || !mysql_prepare())
+	if (!path || !mysql_prepare(NULL))
 		return NULL;
 	return xasprintf("%.*s/herald_%d%s", (int)(path - url), url, getpid(), query ? query : "");
 }
@@ -192,6 +216,19 @@ bool database_clock(usec_t now)
 #endif
 	(void)now;
 	return false;
+}
+
+bool database_left(void)
+{
+#ifdef HAVE_POSTGRES
+	if (postgres)
+		return postgres_left();
+#endif
+#ifdef HAVE_MYSQL
+	if (mysql_url)
+		return mysql_left();
+#endif
+	return true;
 }
 
 char *fresh_database(const char *url)
