@@ -44,15 +44,20 @@ struct server {
 	const char *extra[12]; /* more arguments */
 };
 
+/* Below the range from which the kernel takes ports for outgoing connections and for who asks for any: nobody gets it
+ * while a server is not there, nor does a client that knocks there again and again in the end connect to itself. */
 static int free_port(void)
 {
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof(a);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool taken;
+	int fd;
 
-	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
-	close(fd);
+	do {
+		a.sin_port = htons((uint16_t)(12000 + random_u64() % 20000));
+		fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		taken = bind(fd, (struct sockaddr *)&a, sizeof(a)) != 0;
+		close(fd);
+	} while (taken);
 	return ntohs(a.sin_port);
 }
 
@@ -496,18 +501,27 @@ static void test_ttl(void **state)
 	server_end(&s);
 }
 
+/* In the time that closing may take. A busy machine may need longer; then it is tried again. */
 static void test_closing_writes_what_waits(void **state)
 {
+	const usec_t give_up = clock_mono() + HANGS, grace = 500 * USEC_PER_MSEC;
 	struct server s = {0};
+	usec_t began, took;
 	struct cache *c;
 
 	(void)state;
 	server_start(&s);
-	c = open_at(&s, "", "", 0);
-	await_health(c, CACHE_UP);
-	for (int64_t id = 1; id <= 2000; id++)
-		put(c, id);
-	cache_close(c);
+	do {
+		assert_true(clock_mono() < give_up);
+		assert_string_equal(ask(&s, "FLUSHALL"), "OK");
+		c = open_at(&s, "", "", 0);
+		await_health(c, CACHE_UP);
+		for (int64_t id = 1; id <= 2000; id++)
+			put(c, id);
+		began = clock_mono();
+		cache_close(c);
+		took = clock_mono() - began;
+	} while (took >= grace);
 	assert_string_equal(ask(&s, "DBSIZE"), "2000");
 	server_end(&s);
 }
@@ -522,6 +536,8 @@ static void test_database_index(void **state)
 	c = open_at(&s, "", "/3", 0);
 	await_health(c, CACHE_UP);
 	put(c, 1);
+	for (usec_t give_up = clock_mono() + HANGS; !strstr(ask(&s, "INFO keyspace"), "db3:keys=1"); usleep(2000))
+		assert_true(clock_mono() < give_up);
 	cache_close(c);
 	assert_string_equal(ask(&s, "DBSIZE"), "0");
 	assert_string_equal(ask(&s, "SWAPDB 0 3"), "OK");
@@ -727,8 +743,10 @@ static void test_frozen(void **state)
 	assert_int_equal(kill(s.pid, SIGCONT), 0);
 	await_health(c, CACHE_UP);
 	await_answer(&s, "1", "EXISTS sent_message:100000");
-	/* The oldest gave way; up to a batch was in flight already. */
-	assert_string_equal(ask(&s, "EXISTS sent_message:1000 sent_message:20000 sent_message:34000"), "0");
+	/* The oldest gave way, but for those that were in flight already: up to a batch of neighbours, the oldest of
+	 * when the cache's thread came to run. */
+	assert_in_range(strtol(ask(&s, "DBSIZE"), NULL, 10), 65536 - 256, 65536 + 256);
+	assert_in_range(strtol(ask(&s, "EXISTS sent_message:1000 sent_message:20000 sent_message:34000"), NULL, 10), 0, 1);
 	assert_string_equal(ask(&s, "EXISTS sent_message:36000 sent_message:50000 sent_message:99999"), "3");
 	cache_close(c);
 
@@ -819,7 +837,9 @@ static void test_outages_are_logged_once(void **state)
 	server_start(&s);
 	log_init(LOG_INFO, LOG_LOGFMT, fd);
 	c = open_at(&s, ":s3cret@", "", 0); /* a password where none is wanted */
-	usleep(500000);
+	for (usec_t give_up = clock_mono() + HANGS; count_lines(path, "redis is away") == 0; usleep(2000))
+		assert_true(clock_mono() < give_up);
+	usleep(500000); /* several attempts */
 	ask(&s, "CONFIG SET requirepass s3cret");
 	await_health(c, CACHE_UP);
 	server_kill(&s);
@@ -972,6 +992,8 @@ static void test_tls(void **state)
 	int port = free_port();
 
 	(void)state;
+	while ((s.port = free_port()) == port)
+		;
 	if (!on_path("redis-server") && !on_path("redis-check-rdb"))
 		skip();
 	snprintf(s.dir, sizeof(s.dir), "/tmp/herald-redis-XXXXXX");
@@ -981,7 +1003,6 @@ static void test_tls(void **state)
 	write_certificate(cert, key);
 	snprintf(tls_port, sizeof(tls_port), "%d", port);
 	s.extra[1] = tls_port;
-	s.port = free_port();
 	server_run(&s, true);
 
 	setenv("SSL_CERT_FILE", cert, 1);
