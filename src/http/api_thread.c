@@ -43,21 +43,21 @@ static void on_connection(void *cls, struct MHD_Connection *mhd, void **context,
 	struct api_thread *t = cls;
 	struct http *h = t->http;
 	struct connection *c = *context;
-	unsigned n;
 
 	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
 		int fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
 
 		*context = connection_new(&t->connections, mhd, fd, clock_mono() + h->o.request_timeout);
-		n = atomic_fetch_add_explicit(&h->connections, 1, memory_order_relaxed) + 1;
+		atomic_fetch_add_explicit(&h->connections, 1, memory_order_relaxed);
+		metric_move(h->observe.connections, 1);
 	} else {
 		if (c->linger)
 			linger_add(&t->lingering, c->fd);
 		connection_free(&t->connections, c);
 		*context = NULL;
-		n = atomic_fetch_sub_explicit(&h->connections, 1, memory_order_relaxed) - 1;
+		atomic_fetch_sub_explicit(&h->connections, 1, memory_order_relaxed);
+		metric_move(h->observe.connections, -1);
 	}
-	metric_set(h->observe.connections, n);
 }
 
 static void on_log(void *cls, const char *fmt, va_list ap) printf_like(2, 0);

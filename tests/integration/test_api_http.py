@@ -174,6 +174,17 @@ def test_too_many_connections(herald):
             r.close()
 
 
+def test_connections_are_counted_right(server):
+    """By all threads together, also when many come and go at once."""
+    eventually(lambda: server.metric("herald_http_connections") == 1)
+    for _ in range(20):
+        many = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(32)]
+        eventually(lambda: server.metric("herald_http_connections") == 33)
+        for s in many:
+            s.close()
+        eventually(lambda: server.metric("herald_http_connections") == 1)
+
+
 def test_many_ready_at_once(server):
     """256 connections ready in the same moment: a multiple of 128, where an event loop of libmicrohttpd's own
     would wait its full timeout."""
