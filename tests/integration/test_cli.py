@@ -594,7 +594,8 @@ def test_import_over_a_crash_of_the_server(herald, tmp_path):
     f = write_csv(tmp_path / "f.csv", numbered(60000))
     p = subprocess.Popen([h.BIN, "import", f, "--batch", "50", "--json"], env=h.environment(**one.env), cwd=one.dir,
                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    h.eventually(lambda: one.stats()["total"] > 0, what="the first rows")
+    # Two batches are under way at most: with the third here, the import has had an answer, and knows it is a herald.
+    h.eventually(lambda: one.stats()["total"] >= 3 * 50, what="the first rows")
     one.kill()
     assert p.poll() is None
     one.start()
