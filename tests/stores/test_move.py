@@ -128,7 +128,7 @@ def test_there_and_back_again(herald, sink, postgres, mariadb, ferretdb, tmp_pat
     there.wait_stats(sending=0, unknown=20)  # strict: what was in flight is parked
     there.scheduler("start", {"failureRate": 0})
     there.wait_status(new, "sent")
-    assert there.status()["runsCount"] > len(before["runs"]) or there.runs()[0]["run"] >= len(before["runs"])
+    assert there.runs()[0]["run"] > before["runs"][-1]["id"]
 
 
 @pytest.fixture
@@ -252,7 +252,7 @@ def test_a_source_can_be_had_back(herald, tmp_path):
     one.start()
     assert one.status()["running"] is True
     assert len(content(one.database)["jobs"]) == 2
-    assert one.stats()["total"] == 1 if "total" in one.stats() else True
+    assert one.stats()["total"] == 1
 
 
 @pytest.mark.parametrize("word", ["moved", "messages"])
