@@ -128,7 +128,7 @@ def test_there_and_back_again(herald, sink, postgres, mariadb, ferretdb, tmp_pat
     there.wait_stats(sending=0, unknown=20)  # strict: what was in flight is parked
     there.scheduler("start", {"failureRate": 0})
     there.wait_status(new, "sent")
-    assert there.runs()[0]["run"] > before["runs"][-1]["id"]
+    assert there.runs()[0]["id"] > before["runs"][-1]["id"]
 
 
 @pytest.fixture
