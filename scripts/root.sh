@@ -36,7 +36,7 @@ bootstrap() {
 }
 
 # make_root DIR: a new bare Debian 12, with the machine's way to the archive. The outcome of debootstrap is kept
-# in build/roots for the next time.
+# in build/roots for the next time, as are the packages that keep_packages found; apt sees whether they are still right.
 make_root() {
 	need_packages debootstrap
 	mkdir -p "$roots"
@@ -47,7 +47,7 @@ make_root() {
 		say "fetching a bare Debian 12"
 		_new=$roots/new
 		patiently debootstrap bootstrap || die "could not fetch a bare Debian 12; see $roots/debootstrap.log"
-		rm -rf "${_new:?}/dev" "$_new/etc/apt/sources.list"
+		rm -rf "${_new:?}/dev" "$_new/etc/apt/sources.list" "$_new"/var/cache/apt/archives/*.deb
 		mkdir "$_new/dev"
 		tar -C "$_new" -cf "$roots/bookworm.tar.new" . || die "cannot write $roots/bookworm.tar.new"
 		mv "$roots/bookworm.tar.new" "$roots/bookworm.tar"
@@ -56,6 +56,8 @@ make_root() {
 	exec 9>&-
 	mkdir -p "$1"
 	tar -C "$1" -xpf "$roots/bookworm.tar" || die "cannot unpack $roots/bookworm.tar"
+	mkdir -p "$roots/archives"
+	find "$roots/archives" -name '*.deb' -exec cp -lnt "$1/var/cache/apt/archives" {} +
 	chmod 755 "$1" # mktemp makes folders that only root may enter
 	debian_archives | sed 's/^/deb /' >"$1/etc/apt/sources.list"
 	apt-config dump | grep '^Acquire::.* "..*";' | grep -v '^Acquire::IndexTargets\|^Acquire::CompressionTypes' \
@@ -71,4 +73,9 @@ make_root() {
 		mkdir -p "$1/etc/ssl/certs"
 		cp -L /etc/ssl/certs/ca-certificates.crt "$1/etc/ssl/certs/"
 	fi
+}
+
+# keep_packages DIR: what was downloaded in that root is there in the next one.
+keep_packages() {
+	find "$1/var/cache/apt/archives" -maxdepth 1 -name '*.deb' -exec cp -lnt "$roots/archives" {} +
 }

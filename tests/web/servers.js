@@ -101,7 +101,12 @@ export class Herald {
 			NODE_ID: "web-test",
 			...env,
 		};
-		await h.up();
+		try {
+			await h.up();
+		} catch (error) {
+			await h.stop();
+			throw error;
+		}
 		return h;
 	}
 
