@@ -42,6 +42,7 @@ export function usePages(load, key) {
 			older,
 			newer,
 			onJump: (n) => go(n === 1 ? [{}] : [{ page: n }], "jump"),
+			loading: resource.loading,
 			busy: resource.loading ? direction : null,
 		},
 	};

@@ -3,8 +3,9 @@ import { useState } from "preact/hooks";
 import { count, plural } from "../lib/number.js";
 import { Button } from "./button.jsx";
 
-export function Pager({ page, totalPages, totalCount, counted, noun, older, newer, onJump, busy }) {
+export function Pager({ page, totalPages, totalCount, counted, noun, older, newer, onJump, loading, busy }) {
 	const [text, setText] = useState("");
+	const whyNot = (go, end) => (go ? null : loading ? "The page is being loaded." : end);
 	const jump = (e) => {
 		e.preventDefault();
 		const n = counted === "some" ? Number(text) : Math.min(Number(text), totalPages || Number(text));
@@ -30,9 +31,9 @@ export function Pager({ page, totalPages, totalCount, counted, noun, older, newe
 			</form>
 			<div class="actions">
 				<Button small icon="newer" busy={busy === "newer"} onClick={newer ?? undefined}
-					whyNot={newer ? null : "These are the newest."}>Newer</Button>
+					whyNot={whyNot(newer, "These are the newest.")}>Newer</Button>
 				<Button small busy={busy === "older"} onClick={older ?? undefined}
-					whyNot={older ? null : "There are none that are older."}>Older</Button>
+					whyNot={whyNot(older, "There are none that are older.")}>Older</Button>
 			</div>
 		</nav>
 	);
