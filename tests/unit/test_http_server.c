@@ -416,7 +416,7 @@ static void some_wait_aside(void **state)
 		gate_await(&aside_gate, MIN_OF(i + 1, AT_ONCE));
 	}
 	while (refused < N - TAKEN) {
-		assert_true(poll(fds, N, 10000) > 0);
+		assert_true(poll(fds, N, 60000) > 0);
 		for (int i = 0; i < N; i++) {
 			if (!fds[i].revents)
 				continue;

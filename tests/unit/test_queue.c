@@ -269,7 +269,7 @@ static void *wait_for_one(void *arg)
  * limit, since a timeout would look again and find the item; closing the queue frees them if need be. */
 static void what_a_consumer_leaves_wakes_the_next(void **state)
 {
-	const usec_t give_up = clock_mono() + 10 * USEC_PER_SEC;
+	const usec_t give_up = clock_mono() + 30 * USEC_PER_SEC;
 	pthread_t threads[2];
 	struct number n[2];
 	struct queue q;

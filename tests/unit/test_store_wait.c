@@ -95,7 +95,7 @@ static struct store *open_waiting(void *arg)
 
 static int until_it_works(struct store_session *c)
 {
-	usec_t until = clock_mono() + 10 * USEC_PER_SEC;
+	usec_t until = clock_mono() + 60 * USEC_PER_SEC;
 	struct error err = ERROR_INIT;
 	int failures = 0;
 
