@@ -494,9 +494,12 @@ static void test_ttl(void **state)
 	assert_string_equal(ask(&s, "PTTL sent_message:1"), "-1");
 	cache_close(c);
 
+	/* Again if need be: what is written only when its time is over is not written at all. */
 	c = open_at(&s, "", "", 50 * USEC_PER_MSEC);
-	put(c, 1);
-	await_answer(&s, "(nil)", "GET sent_message:1");
+	for (usec_t give_up = clock_mono() + HANGS; strcmp(ask(&s, "GET sent_message:1"), "(nil)"); usleep(100000)) {
+		assert_true(clock_mono() < give_up);
+		put(c, 1);
+	}
 	cache_close(c);
 	server_end(&s);
 }
