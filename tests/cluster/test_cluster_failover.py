@@ -46,8 +46,8 @@ def under_load(cl, s, fault):
         fault()
     at = time.monotonic()
     before, delivered = load.answers, len(s.requests)
-    eventually(lambda: load.answers > before + 50, 30, what="creates after the failover")
-    eventually(lambda: len(s.requests) > delivered + 50, 30, what="deliveries after the failover")
+    eventually(lambda: load.answers > before + 50, 60, what="creates after the failover")
+    eventually(lambda: len(s.requests) > delivered + 50, 60, what="deliveries after the failover")
     print(f"back at work {time.monotonic() - at:.1f} s after the failover")
     load.stop()
     cl.drain()
@@ -149,7 +149,7 @@ def galera(seed, n):
                 continue
             for m in members:
                 # A busy machine may keep one waiting for long, and who was thrown out cannot come back here.
-                m.sql("SET GLOBAL wsrep_provider_options='evs.inactive_timeout=PT8S;evs.suspect_timeout=PT3S'", "mysql")
+                m.sql("SET GLOBAL wsrep_provider_options='evs.inactive_timeout=PT15S;evs.suspect_timeout=PT5S'", "mysql")
             yield members
             return
     raise AssertionError("the servers do not become a group")
