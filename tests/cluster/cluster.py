@@ -36,9 +36,6 @@ LOST = VERDICTS.index("lost")
 UNANSWERED = VERDICTS.index("retry"), VERDICTS.index("unknown")
 WEBHOOK_TIMEOUT = 2
 LEASE = 12.1  # as short as a webhook timeout of 2 s allows
-# From the moment a message is claimed until its outcome is committed, when nothing is wrong: how long before a
-# kill an attempt may have begun that the kill has made unknown. Wide, as the machine may be busy.
-IN_HAND = 3.0
 
 
 def ms(seconds):
@@ -68,6 +65,9 @@ class Database:
     # dies in between is left out.
     beats_survive = True
     interval = 0.2  # a beat that the server can keep up with, in seconds
+    # From the moment a message is claimed until its outcome is committed, when nothing is wrong: how long before a
+    # kill an attempt may have begun that the kill has made unknown. Wide, as the machine may be busy; less than LEASE.
+    in_hand = 3.0
 
     def __init__(self, server, name):
         self.server, self.name = server, name
@@ -114,6 +114,7 @@ class MongoDatabase(Database):
 
     beats_survive = False
     interval = 0.5  # FerretDB needs a tenth of a second for a claim, and a late beat moves the next
+    in_hand = 8.0  # and as long for each step of a settlement; ten times that when it has to wait for the processor
     settings = {}  # of the scheduler: another node with others would change them
 
     def url(self, host="127.0.0.1", port=None):
@@ -337,10 +338,10 @@ class Stalls:
 # --- checks -------------------------------------------------------------------------------------------------
 
 
-def explained(attempt, faults):
+def explained(attempt, faults, in_hand):
     """Whether something happened to the attempt's node while it could have had this attempt in hand."""
     return any(name in (None, attempt.node) and attempt.started - UNREAD <= until and
-               since - attempt.started <= IN_HAND * SLOW for name, since, until in faults)
+               since - attempt.started <= in_hand * SLOW for name, since, until in faults)
 
 
 def check_ledger(c, load, sink, strict, doubles=True):
@@ -371,7 +372,7 @@ def check_ledger(c, load, sink, strict, doubles=True):
     lost = collections.defaultdict(list)
     for a in c.database.attempts():
         if a.is_unknown():
-            assert a.verdict != LOST or explained(a, c.faults), \
+            assert a.verdict != LOST or explained(a, c.faults, c.database.in_hand), \
                 f"{a} was lost, and nothing had happened: {c.faults}"
             lost[a.message].append(a)
     twice = [content for content, requests in deliveries.items() if len(requests) > 1]
@@ -456,6 +457,6 @@ def check_who_left_beats_out(c):
     for (a, since, *_), (b, until, *_) in zip(runs, runs[1:]):
         for left_out in range(a + 1, b):
             # It may have died when the next beat had opened already, since a claim takes its time.
-            death = next((at for at in deaths if since <= at <= until + IN_HAND * SLOW), None)
+            death = next((at for at in deaths if since <= at <= until + c.database.in_hand * SLOW), None)
             assert death, f"beat {left_out} is missing, and nobody died: {since} to {until}, {deaths}"
             deaths.remove(death)
