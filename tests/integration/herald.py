@@ -220,7 +220,7 @@ class Herald:
             "MESSAGE_SEND_INTERVAL": "0",
             "MESSAGE_BATCH_SIZE": "100",
             "RETRY_BACKOFF": "100ms",
-            "WEBHOOK_TIMEOUT_SECONDS": 5 * SLOW,
+            "WEBHOOK_TIMEOUT_SECONDS": 20 * SLOW,
             "WEBHOOK_URL": f"http://127.0.0.1:{free_port()}/nobody",
             "LOG_LEVEL": "debug",
             "LOG_FORMAT": "json",

@@ -599,7 +599,7 @@ def test_import_over_a_crash_of_the_server(herald, tmp_path):
     one.kill()
     assert p.poll() is None
     one.start()
-    out, err = p.communicate(timeout=60 * h.SLOW)
+    out, err = p.communicate(timeout=180 * h.SLOW)
     assert p.returncode == 0, err
     assert "trying again in" in err
     assert json.loads(out)["rows"] == 60000

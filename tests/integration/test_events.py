@@ -217,7 +217,7 @@ def test_history(herald, sink):
     assert sum(d["accepted"]) == 6 and abs(d["start"] + d["points"] - time.time()) < 30
     spoken = [i for i in range(d["points"]) if d["sent"][i] + d["failed"][i]]
     for i in spoken:
-        assert 0 < d["p50Ms"][i] <= d["p95Ms"][i] <= d["p99Ms"][i] < 5000 * SLOW
+        assert 0 < d["p50Ms"][i] <= d["p95Ms"][i] <= d["p99Ms"][i] < 20000 * SLOW
     assert any(b is not None for b in d["backlog"])
     # What was had once is had again, and `since` leaves out the rest.
     at = d["start"] + spoken[-1]

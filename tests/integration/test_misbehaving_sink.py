@@ -7,6 +7,7 @@ import pytest
 from herald import SANITIZER, SLOW, certificate, eventually, hang, reply, reset, tls_context
 
 N = 12
+FIRST_BYTES = 4  # seconds, in which a receiver that may be kept waiting itself sends the status
 OK = b"HTTP/1.1 202 Accepted\r\n"
 
 
@@ -63,9 +64,7 @@ class Bounds:
 
 def settle(herald, s, final, attempts=2, n=N, **env):
     """Lets herald send n messages to s, twice at most; all have to end as `final`."""
-    # Time enough for a receiver that is kept waiting itself to send its first bytes, in which the status is.
-    h = herald(**{"WEBHOOK_URL": s.url, "WEBHOOK_TIMEOUT_SECONDS": 3, "MAX_ATTEMPTS": 2, "RETRY_BACKOFF": "20ms",
-                  **env})
+    h = herald(**{"WEBHOOK_URL": s.url, "MAX_ATTEMPTS": 2, "RETRY_BACKOFF": "20ms", **env})
     with Bounds(h, 45):
         ids = h.create_many(n)
         h.wait_stats(timeout=45, **{final: n})
@@ -117,12 +116,12 @@ def test_reset_in_strict_mode_parks(herald, sink):
 
 def test_never_answers(herald, sink):
     s = sink(lambda r: hang)
-    settle(herald, s, "failed")
+    settle(herald, s, "failed", WEBHOOK_TIMEOUT_SECONDS=2)
 
 
 def test_status_line_of_one_byte_a_second(herald, sink):
     s = sink(lambda r: drip(b"HTTP/1.1 202 A", b"c"))
-    settle(herald, s, "failed")
+    settle(herald, s, "failed", WEBHOOK_TIMEOUT_SECONDS=2)
 
 
 def test_endless_interim_answers(herald, sink):
@@ -135,7 +134,7 @@ def test_endless_interim_answers(herald, sink):
 
 def test_headers_of_one_byte_a_second(herald, sink):
     s = sink(lambda r: drip(OK + b"X-Slow: ", b"z"))
-    settle(herald, s, "sent", attempts=1)
+    settle(herald, s, "sent", attempts=1, WEBHOOK_TIMEOUT_SECONDS=FIRST_BYTES)
 
 
 def test_endless_headers(herald, sink):
@@ -150,7 +149,7 @@ def test_one_endless_header(herald, sink):
 
 def test_body_of_one_byte_a_second(herald, sink):
     s = sink(lambda r: drip(OK + b"Content-Length: 5000\r\n\r\n"))
-    settle(herald, s, "sent", attempts=1)
+    settle(herald, s, "sent", attempts=1, WEBHOOK_TIMEOUT_SECONDS=FIRST_BYTES)
 
 
 def test_body_that_ends_early(herald, sink):
