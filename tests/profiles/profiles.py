@@ -8,7 +8,7 @@
     routes          "METHOD path": [status, body, content type]; in order. A body is compared byte for byte, null is any,
                     {rows: n} that many rows, of the body or of its `data`. A path behind "second:" is asked of the
                     second listener. `send: n` creates n messages ("message 1", ...) and has
-                    them sent one after the other
+                    them sent: two one after the other, more at once
     explorer        the paths at which it is
     redis           what lies there after the first `send` of `routes`, for the first message or as a list
     sending         order, first_run, accepted and refused status codes, tries and the gaps between them
