@@ -14,7 +14,7 @@
 /* The same for all slots of a transport; outlives them. */
 struct http_slot_config {
 	const char *url;
-	const char *ca_file;         /* may be NULL */
+	const char *ca_file;         /* what is trusted; NULL: libcurl's default */
 	const char *capture_header;  /* may be NULL */
 	size_t capture_len;
 	usec_t timeout;

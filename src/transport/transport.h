@@ -29,7 +29,8 @@ struct transport_options {
 	size_t max_header_bytes;  /* of an answer, over all its header blocks (1xx included) */
 	const char *auth_key;     /* sent as x-ins-auth-key; NULL or "": not sent */
 	const char *user_agent;
-	const char *ca_file;      /* PEM bundle instead of the system's; may be NULL */
+	const char *ca_file;      /* PEM bundle instead of the system's; may be NULL. Either is read again after a
+	                           * minute at the latest */
 	const char *capture_header; /* the answer's header to hand back; NULL: none */
 	/* Called once per request. */
 	void (*done)(void *arg, const struct transport_result *result);

@@ -178,12 +178,22 @@ static void add_header(struct http_transport *t, const char *name, const char *v
 	free(text);
 }
 
+/* NULL: the system has none, but perhaps a directory of single files. */
+static const char *system_bundle(void)
+{
+	const curl_version_info_data *built = curl_version_info(CURLVERSION_NOW);
+
+	return built->cainfo && access(built->cainfo, R_OK) == 0 ? built->cainfo : NULL;
+}
+
 static void copy_options(struct http_transport *t, const struct transport_options *o)
 {
 	struct http_slot_config *c = &t->config;
+	const char *bundle;
 
 	c->url = xstrdup(o->url);
-	c->ca_file = o->ca_file && *o->ca_file ? xstrdup(o->ca_file) : NULL;
+	bundle = o->ca_file && *o->ca_file ? o->ca_file : system_bundle();
+	c->ca_file = bundle ? xstrdup(bundle) : NULL;
 	c->capture_header = o->capture_header ? xstrdup(o->capture_header) : NULL;
 	c->capture_len = c->capture_header ? strlen(c->capture_header) : 0;
 	c->timeout = o->timeout;

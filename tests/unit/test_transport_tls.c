@@ -171,6 +171,29 @@ static void test_trusted(void **state)
 	drop_certificate();
 }
 
+/* Reading all of a system's takes 30 ms, in which the one thread does nothing else. */
+static void test_authorities_are_not_read_for_each_connection(void **state)
+{
+	struct server *s;
+	struct client c;
+
+	(void)state;
+	make_certificate("IP:127.0.0.1");
+	s = server_start(behave_tls);
+	open_tls(&c, s->port, ca_file);
+	client_post(&c, "a");
+	assert_int_equal(c.status, 202);
+	unlink(ca_file);
+	client_post(&c, "b");
+	client_post(&c, "the server ends this connection");
+	client_post(&c, "a");
+	assert_int_equal(c.end, ATTEMPT_ANSWERED);
+	assert_int_equal(server_conns(s), 2);
+	client_close(&c);
+	server_stop(s);
+	drop_certificate();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -178,6 +201,7 @@ int main(void)
 		cmocka_unit_test(test_wrong_name),
 		cmocka_unit_test(test_no_tls_at_all),
 		cmocka_unit_test(test_trusted),
+		cmocka_unit_test(test_authorities_are_not_read_for_each_connection),
 	};
 
 	signal(SIGPIPE, SIG_IGN); /* OpenSSL's writes raise it */
