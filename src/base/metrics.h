@@ -55,11 +55,6 @@ static inline void metric_set(metric_gauge *g, int64_t v)
 {
 	atomic_store_explicit(g, v, memory_order_relaxed);
 }
-/* For what several threads change: of values that they set, an older one could come last. */
-static inline void metric_move(metric_gauge *g, int64_t by)
-{
-	atomic_fetch_add_explicit(g, by, memory_order_relaxed);
-}
 
 /* Appends every family, in the order of registration. */
 void metrics_render(struct metrics *m, struct buf *out);

@@ -49,14 +49,12 @@ static void on_connection(void *cls, struct MHD_Connection *mhd, void **context,
 
 		*context = connection_new(&t->connections, mhd, fd, clock_mono() + h->o.request_timeout);
 		atomic_fetch_add_explicit(&h->connections, 1, memory_order_relaxed);
-		metric_move(h->observe.connections, 1);
 	} else {
 		if (c->linger)
 			linger_add(&t->lingering, c->fd);
 		connection_free(&t->connections, c);
 		*context = NULL;
 		atomic_fetch_sub_explicit(&h->connections, 1, memory_order_relaxed);
-		metric_move(h->observe.connections, -1);
 	}
 }
 

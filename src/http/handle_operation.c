@@ -91,6 +91,8 @@ enum handled handle_metrics(struct request *r, struct store_session *c)
 
 	r->answer.status = 200;
 	r->answer.content_type = "text/plain; version=0.0.4; charset=utf-8";
+	/* Here, since of threads that each set what they had just counted, the one with the older number may be last. */
+	metric_set(r->http->observe.connections, atomic_load(&r->http->connections));
 	observe_render(&r->http->observe, known ? &counts : NULL, &r->answer.body);
 	return HANDLED_DONE;
 }

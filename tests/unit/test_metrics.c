@@ -28,8 +28,7 @@ static void renders_families_in_order(void **state)
 
 	(void)state;
 	sent = metrics_counter(m, "out_total", "Out \\ of\nhere.", "outcome=\"sent\"");
-	metric_set(metrics_gauge(m, "level", "Level.", ""), -2);
-	metric_move(metrics_gauge(m, "level", "ignored", ""), -1);
+	metric_set(metrics_gauge(m, "level", "Level.", ""), -3);
 	h = metrics_histogram(m, "wait_seconds", "Wait.", "", times, ARRAY_SIZE(times));
 	s = metrics_size_histogram(m, "batch_size", "Batch.", "kind=\"x\"", sizes, ARRAY_SIZE(sizes));
 	metrics_callback(m, "depth", "Depth.", "gauge", two_lines, &depth);
