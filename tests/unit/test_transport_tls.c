@@ -145,15 +145,30 @@ static void test_no_tls_at_all(void **state)
 	server_stop(s);
 }
 
-static void test_trusted(void **state)
+/* A client that trusts the server it has. */
+static struct server *trusted(struct client *c)
 {
 	struct server *s;
-	struct client c;
 
-	(void)state;
 	make_certificate("IP:127.0.0.1");
 	s = server_start(behave_tls);
-	open_tls(&c, s->port, ca_file);
+	open_tls(c, s->port, ca_file);
+	return s;
+}
+
+static void end(struct server *s, struct client *c)
+{
+	client_close(c);
+	server_stop(s);
+	drop_certificate();
+}
+
+static void test_trusted(void **state)
+{
+	struct client c;
+	struct server *s = trusted(&c);
+
+	(void)state;
 	for (size_t i = 0; i < 3; i++) {
 		client_post(&c, "a");
 		assert_int_equal(c.end, ATTEMPT_ANSWERED);
@@ -166,21 +181,16 @@ static void test_trusted(void **state)
 		assert_int_equal(c.end, ATTEMPT_BROKEN);
 		assert_int_equal(server_requests(s), 3 * (i + 1));
 	}
-	client_close(&c);
-	server_stop(s);
-	drop_certificate();
+	end(s, &c);
 }
 
 /* Reading all of a system's takes 30 ms, in which the one thread does nothing else. */
 static void test_authorities_are_not_read_for_each_connection(void **state)
 {
-	struct server *s;
 	struct client c;
+	struct server *s = trusted(&c);
 
 	(void)state;
-	make_certificate("IP:127.0.0.1");
-	s = server_start(behave_tls);
-	open_tls(&c, s->port, ca_file);
 	client_post(&c, "a");
 	assert_int_equal(c.status, 202);
 	unlink(ca_file);
@@ -189,9 +199,7 @@ static void test_authorities_are_not_read_for_each_connection(void **state)
 	client_post(&c, "a");
 	assert_int_equal(c.end, ATTEMPT_ANSWERED);
 	assert_int_equal(server_conns(s), 2);
-	client_close(&c);
-	server_stop(s);
-	drop_certificate();
+	end(s, &c);
 }
 
 int main(void)
