@@ -195,18 +195,7 @@ build_herald() {
 	ln -sf src/herald "$root/build/herald"
 }
 
-# A TCP port of the loopback that nobody uses right now, below the range from which the kernel takes those of outgoing
-# connections: so that none of these has it when it is needed.
+# A TCP port of the loopback that nobody uses right now.
 free_port() {
-	python3 - <<-'PY'
-		import random, socket
-		while True:
-		    with socket.socket() as s:
-		        try:
-		            s.bind(("127.0.0.1", random.randrange(12000, 32000)))
-		        except OSError:
-		            continue
-		        print(s.getsockname()[1])
-		        break
-	PY
+	python3 "$root/tools/free_port.py"
 }

@@ -10,23 +10,24 @@
 Everything listens on the loopback at ports that were free, keeps its files in the test's own directory,
 and is stopped by its process id. The binary is the one that HERALD_BIN names.
 """
-import collections
 import datetime
 import functools
 import http.client
-import itertools
 import json
 import os
 import pathlib
-import random
 import signal
 import socket
 import sqlite3
 import ssl
 import subprocess
+import sys
 import threading
 import time
 import uuid
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+from free_port import free_port  # noqa: E402
 
 BIN = os.path.abspath(os.environ.get("HERALD_BIN", pathlib.Path(__file__).parents[2] / "build/herald"))
 SANITIZER = os.environ.get("HERALD_SANITIZER", "")  # "asan", "tsan" or empty
@@ -35,30 +36,6 @@ PROFILE = os.environ.get("HERALD_TEST_PROFILE", "")  # herald's own tests, in th
 MESSAGES_KEY = "messages-key-of-the-tests"
 SCHEDULER_KEY = "scheduler-key-of-the-tests"
 PHONE = "+905551234567"
-
-
-_ports = itertools.count(random.randrange(2000))
-_reserved = collections.deque(maxlen=200)  # more than one test needs
-
-
-def free_port():
-    """A port that nobody takes before herald does, nor while herald is down: below the range from which the kernel
-    serves port 0 and outgoing connections, and with the UDP port of the same number held, by which all test
-    processes (servers.py too) know which are spoken for."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 10
-    for _ in range(2000):
-        port = 12000 + 2000 * worker + next(_ports) % 2000
-        held = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        try:
-            held.bind(("127.0.0.1", port))
-            with socket.socket() as s:
-                s.bind(("127.0.0.1", port))
-        except OSError:
-            held.close()
-            continue
-        _reserved.append(held)
-        return port
-    raise AssertionError("no free port")
 
 
 def eventually(check, timeout=30.0, step=0.02, what="the condition"):

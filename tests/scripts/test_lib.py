@@ -16,8 +16,9 @@ class Machine:
 
     def __init__(self, folder):
         self.tree, self.bin, self.calls = folder / "tree", folder / "bin", folder / "calls"
-        (self.tree / "scripts").mkdir(parents=True)
-        shutil.copy(ROOT / "scripts" / "lib.sh", self.tree / "scripts")
+        for file in ("scripts/lib.sh", "tools/free_port.py"):
+            (self.tree / file).parent.mkdir(parents=True)
+            shutil.copy(ROOT / file, self.tree / file)
         self.bin.mkdir()
         self.calls.touch()
         self.program("sleep")

@@ -17,14 +17,12 @@ which pays for each commit as production does.
 Where a variable HERALD_TEST_…_URL is set already, with_server.py starts nothing for it: so the tests can be
 run against another server, e.g. a MySQL 8 or a real mongod. That server cannot be killed, of course.
 """
-import collections
 import contextlib
 import ctypes
 import glob
 import os
 import pathlib
 import pwd
-import random
 import re
 import shutil
 import signal
@@ -35,6 +33,9 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+from free_port import free_port  # noqa: E402
+
 START_TIMEOUT = 60.0
 USER, PASSWORD, DATABASE = "herald", "herald-test", "herald"
 
@@ -49,29 +50,6 @@ def find_program(name, *places):
             if os.access(path, os.X_OK):
                 return path
     raise Unavailable(f"no program {name}")
-
-
-_reserved = collections.deque(maxlen=200)
-
-
-def free_port():
-    """A port below the range from which the kernel takes ports for outgoing connections: a client that
-    tries again and again to reach a stopped server there would in the end connect to itself. The UDP port of the
-    same number is held, by which all test processes (herald.py too) know that it is spoken for, also while the
-    server is down."""
-    while True:
-        port = random.randrange(12000, 32000)
-        held = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        try:
-            held.bind(("127.0.0.1", port))
-            with socket.socket() as s:
-                s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                s.bind(("127.0.0.1", port))
-        except OSError:
-            held.close()
-            continue
-        _reserved.append(held)
-        return port
 
 
 def children(pid):
